@@ -1,0 +1,1 @@
+"""Folders ↔ modules: the diffusers layout, read and written."""

@@ -1,0 +1,1 @@
+"""One loop for every task: a canvas, its table of noise levels, a solver, guidance."""

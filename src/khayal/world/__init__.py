@@ -1,0 +1,1 @@
+"""A captioned physics world that knows the truth of what it shows."""
