@@ -1,10 +1,34 @@
-"""Every shape annotation of khayal is checked at run time while the tests run."""
+"""Every shape annotation of khayal is checked at run time while the tests run; and tiny checkpoints."""
 
 import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 install_import_hook("khayal", "beartype.beartype")
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `import checkpoints`
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function from a kind ("wan2.1", "ti2v", "a14b") to a tiny random checkpoint folder.
+
+    Folders are made once and shared: a test that changes one copies it first.
+    """
+    import checkpoints
+
+    made: dict[str, Path] = {}
+
+    def folder(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = checkpoints.make_checkpoint(tmp_path_factory.mktemp("checkpoints") / kind, kind)
+        return made[kind]
+
+    return folder
