@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Autoencoder(Protocol):
     """Pixel frames ↔ latent frames. Pixels are in [-1, 1]; latents have about unit variance.
 

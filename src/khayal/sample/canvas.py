@@ -1,0 +1,60 @@
+"""What every task is drawn on: latent frames, and the table of their noise levels.
+
+`sigmas[k, t]` has one row for each denoising step, and one more, and one column for each latent frame:
+1 is pure noise, 0 is clean. Tasks differ in this table and in nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from khayal.flow import NEARLY_ONE, noised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """A table of noise levels and the latent frames that it speaks of.
+
+    Attributes:
+        latents: clean latents of the columns that start below 1 (known ones, remixed ones); the others
+            are not read.
+        is_known: True where a column keeps its declared level in every row, and its clean value at the end.
+        is_shown: True where a column is part of the result.
+        sigmas: noise levels, in float64 on the CPU.
+        positions: where in time each column stands, in latent frames.
+        shots: which prompt each column reads.
+        frames_per_column: pixel frames that each column shows.
+    """
+
+    latents: Float[Tensor, "b c t h w"]
+    is_known: Bool[Tensor, "t"]
+    is_shown: Bool[Tensor, "t"]
+    sigmas: Float64[Tensor, "rows t"]
+    positions: Float[Tensor, "t"]
+    shots: Int[Tensor, "t"]
+    frames_per_column: tuple[int, ...]
+
+    @property
+    def num_steps(self) -> int:
+        """Rows of the table that lead to another row."""
+        return self.sigmas.shape[0] - 1
+
+    def start(self, noise: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """The latents of the first row. A column that starts at 1 is the noise itself, bit for bit."""
+        sigma = column(self.sigmas[0], noise)
+        is_noise = column(self.sigmas[0] >= NEARLY_ONE, noise)
+        return torch.where(is_noise, noise, noised(self.latents.to(noise), noise, sigma))
+
+    def finish(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        """Put the clean value of every known column back."""
+        return torch.where(column(self.is_known, latents), self.latents.to(latents), latents)
+
+
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """One value for each latent frame, shaped to broadcast over `b c t h w`; numbers take its type."""
+    dtype = values.dtype if values.dtype == torch.bool else like.dtype
+    return values.to(dtype).to(like.device)[:, None, None]  # in this order: MPS has no float64

@@ -1,0 +1,114 @@
+"""From transformers and prompts to one function: latents and their levels in, guided velocity out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from khayal.model.transformer import Context, SpacetimeTransformer
+from khayal.sample.canvas import Canvas
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """Classifier-free guidance (Ho & Salimans, arXiv:2207.12598).
+
+    Attributes:
+        scale: 1 follows the prompt as it is; above it, away from the negative prompt.
+        interval: the noise levels, from low to high, at which it acts (arXiv:2404.07724); outside of them
+            the prompt is followed as it is, in one model call.
+        is_batched: True runs both prompts in one call, which is faster and takes more memory.
+    """
+
+    scale: float = 1.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    is_batched: bool = True
+
+    def acts_at(self, sigma: float) -> bool:
+        """True where the negative prompt has to be asked too."""
+        return self.scale != 1 and self.interval[0] <= sigma <= self.interval[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expert:
+    """A transformer and the noise levels that are its own.
+
+    Attributes:
+        load: gives the transformer; called when the levels reach it, so that one expert is in memory.
+        lowest_sigma: it takes all levels from here up to the expert before it.
+    """
+
+    load: Callable[[], SpacetimeTransformer]
+    guidance: Guidance
+    lowest_sigma: float = 0.0
+
+
+@dataclass
+class GuidedModel:
+    """Predicts the velocity of a canvas: the right expert, both prompts, guidance.
+
+    Attributes:
+        experts: from high noise to low.
+        text: the encoded prompt of each shot, b s l e.
+        negative: what to keep away from, in the same shape, or None where no guidance is asked for.
+        num_levels: noise levels are given to the model as whole numbers below this, as Wan was trained.
+        keep_text: see `SpacetimeTransformer.prepare`.
+    """
+
+    experts: Sequence[Expert]
+    canvas: Canvas
+    text: Float[Tensor, "b s l e"]
+    negative: Float[Tensor, "b s l e"] | None = None
+    num_levels: int = 1000
+    keep_text: bool = True
+    _active: Expert | None = field(default=None, init=False)
+    _transformer: SpacetimeTransformer | None = field(default=None, init=False)
+    _contexts: dict[str, Context] = field(default_factory=dict, init=False)
+
+    def __call__(
+        self, latents: Float[Tensor, "b c t h w"], sigmas: Float64[Tensor, "t"]
+    ) -> Float[Tensor, "b c t h w"]:
+        highest = float(sigmas.max())
+        guidance = self._switch_to(highest).guidance
+        # Truncated, not rounded: so the checkpoints' own schedule does.
+        timesteps = (sigmas * self.num_levels).trunc().float().to(latents.device)[None]
+        if not guidance.acts_at(highest):
+            return self._predict("text", latents, timesteps)
+        if guidance.is_batched:
+            both = self._predict("both", torch.cat((latents, latents)), timesteps)
+            negative, positive = both.chunk(2)
+        else:
+            positive = self._predict("text", latents, timesteps)
+            negative = self._predict("negative", latents, timesteps)
+        return negative + guidance.scale * (positive - negative)
+
+    def _switch_to(self, sigma: float) -> Expert:
+        expert = next((e for e in self.experts if sigma >= e.lowest_sigma), self.experts[-1])
+        if expert is not self._active:
+            self._contexts.clear()  # they hold the last expert's keys and values
+            self._transformer = None
+            self._active, self._transformer = expert, expert.load()
+        return expert
+
+    def _predict(self, prompts: str, latents: Tensor, timesteps: Tensor) -> Tensor:
+        assert self._transformer is not None
+        if prompts not in self._contexts:
+            self._contexts[prompts] = self._transformer.prepare(
+                self._texts(prompts),
+                shots=self.canvas.shots[None],
+                positions=self.canvas.positions[None],
+                size=(latents.shape[-2], latents.shape[-1]),
+                keep_text=self.keep_text,
+            )
+        velocity: Tensor = self._transformer(latents, timesteps, self._contexts[prompts])
+        return velocity
+
+    def _texts(self, prompts: str) -> Tensor:
+        if prompts == "text":
+            return self.text
+        assert self.negative is not None, "guidance was asked for without a negative prompt"
+        return self.negative if prompts == "negative" else torch.cat((self.negative, self.text))
