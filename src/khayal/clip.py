@@ -1,0 +1,235 @@
+"""Clip: a source of frames with a rate. It reads, writes and streams video files."""
+
+from __future__ import annotations
+
+import base64
+import html
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from khayal import images, video_reader, video_writer
+from khayal.destination import check_output
+from khayal.errors import InputError
+
+__all__ = ["Clip", "check_output", "contact_sheet"]
+
+Frames = UInt8[np.ndarray, "f h w 3"]
+
+
+class Clip:
+    """Frames that can be asked for, again and again, a few at a time; they need never all be in memory.
+
+    `for frames in clip` gives arrays `f h w 3` of uint8 RGB, f small and not always the same.
+
+    Args:
+        source: called for each pass over the frames; returns them from the first, a few in each array. A
+            pass may cost as much as the first (a generated clip is decoded anew).
+        fps: frames per second.
+        size: (width, height).
+        num_frames: how many frames a pass gives. A broken file may give fewer.
+        details: what is worth recording about the clip: prompt, seed, model, “notes” for the user…
+
+    Raises:
+        InputError: the rate, the size or the number of frames is not positive.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[], Iterator[Frames]],
+        *,
+        fps: Fraction,
+        size: tuple[int, int],
+        num_frames: int,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        if fps <= 0 or min(size) < 1 or num_frames < 1:
+            raise InputError(f"A clip cannot have {num_frames} frames of {size[0]}×{size[1]} at {fps} fps")
+        self._source = source
+        self.fps, self.size, self.num_frames = fps, size, num_frames
+        self.details: Mapping[str, Any] = MappingProxyType(dict(details or {}))
+
+    @classmethod
+    def from_frames(
+        cls, frames: np.ndarray, *, fps: Fraction | float | int, details: Mapping[str, Any] | None = None
+    ) -> Clip:
+        """A clip of frames that are in memory.
+
+        Raises:
+            InputError: the array is not uint8 `f h w 3`, or the rate is not positive.
+        """
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
+            raise InputError(
+                f"Frames of shape {frames.shape} and type {frames.dtype} are no clip",
+                fix="give uint8 RGB of shape (frames, height, width, 3)",
+            )
+        count, height, width = frames.shape[:3]
+
+        def source() -> Iterator[Frames]:
+            for start in range(0, count, video_reader.CHUNK):
+                yield frames[start : start + video_reader.CHUNK]
+
+        rate = as_rate(fps)
+        return cls(source, fps=rate, size=(width, height), num_frames=count, details=details)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Clip:
+        """Any video or gif that FFmpeg reads, lazily.
+
+        Turned upright as its rotation tag says, transparency over white, a variable frame rate made
+        constant by nearest timestamps. Damaged frames are left out, and of a file that breaks off, the
+        part that can be read is given: `details["notes"]` says so.
+
+        Raises:
+            InputError: the file is missing, is not a video, or no frame of it can be decoded.
+        """
+        video = video_reader.scan(path)
+        details = {"path": str(path), "notes": video.notes}
+        return cls(
+            lambda: video_reader.read(video),
+            fps=video.fps,
+            size=video.size,
+            num_frames=video.num_frames,
+            details=details,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """The playing time."""
+        return float(self.num_frames / self.fps)
+
+    def __iter__(self) -> Iterator[Frames]:
+        width, height = self.size
+        for frames in self._source():
+            if frames.shape[1:] != (height, width, 3) or frames.dtype != np.uint8:
+                got = f"{frames.dtype} of shape {frames.shape}"
+                raise InputError(f"A source promised uint8 frames of {width}×{height}, and gave {got}")
+            yield frames
+
+    @property
+    def frames(self) -> Frames:
+        """All frames in one array, `f h w 3`, made by a pass over the source each time."""
+        width, height = self.size
+        whole = np.empty((self.num_frames, height, width, 3), dtype=np.uint8)
+        count = 0
+        for frames in self:
+            whole[count : count + len(frames)] = frames
+            count += len(frames)
+        return whole[:count]
+
+    def at_fps(self, fps: Fraction | float | int) -> Clip:
+        """The same length at another rate: for each moment the nearest frame, the earlier of two.
+
+        Frames are repeated or left out, never mixed.
+
+        Raises:
+            InputError: the rate is not positive.
+        """
+        rate = as_rate(fps)
+        if rate == self.fps:
+            return self
+        num_frames = max(1, round(self.num_frames / self.fps * rate))
+        ratio = self.fps / rate
+        # ⌈i·ratio − 1/2⌉ in integers: exact for an hour, where floats drift
+        halves = 2 * np.arange(num_frames, dtype=np.int64) * ratio.numerator - ratio.denominator
+        wanted = np.minimum(-(-halves // (2 * ratio.denominator)), self.num_frames - 1)
+
+        def source() -> Iterator[Frames]:
+            start = 0
+            for frames in self:
+                first, last = np.searchsorted(wanted, (start, start + len(frames)))
+                if last > first:
+                    yield frames[wanted[first:last] - start]
+                start += len(frames)
+
+        return Clip(source, fps=rate, size=self.size, num_frames=num_frames, details=self.details)
+
+    def save(self, path: str | Path, on_frame: Callable[[int], None] | None = None) -> Path:
+        """Stream the frames into a file, whose format its extension tells.
+
+        - `.mp4`: H.264, yuv420p, BT.709, index in front: plays in a browser. While it grows,
+          `NAME.part.mp4` can be played. Odd sizes get one more column or row, a copy of the last.
+        - `.webm`: VP9.
+        - `.gif`: 256 colours; at most 50 frames a second, because browsers slow down faster ones.
+        - a path that ends in `/` or has no extension, and `.png` for several frames: a folder of pngs.
+        - `.png` for one frame: that image.
+
+        The file appears whole, by a rename at the end; whatever stops the work, nothing half-written is
+        left and an older file of that name stays.
+
+        Args:
+            path: where to; see `check_output` to find out in advance whether it can be written.
+            on_frame: called with the number of frames written so far; what it raises stops the work.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        target = check_output(path, num_frames=self.num_frames)
+        video_writer.write(self, target, fps=self.fps, num_frames=self.num_frames, on_frame=on_frame)
+        return target
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        length = f"{self.num_frames} frames at {float(self.fps):g} fps, {self.seconds:.2f} s"
+        return f"<Clip {width}×{height}, {length}>"
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+    @cached_property
+    def _html(self) -> str:
+        """The clip as a notebook shows it, with the video inside. Kept: a pass can take minutes."""
+        label = html.escape(str(self.details.get("prompt", "")) or repr(self), quote=True)
+        if self.num_frames == 1:
+            data = base64.b64encode(images.png_bytes(self.frames[0])).decode()
+            return f'<img src="data:image/png;base64,{data}" alt="{label}" style="max-width:100%">'
+        with tempfile.TemporaryDirectory() as folder:
+            data = base64.b64encode(self.save(Path(folder) / "clip.mp4").read_bytes()).decode()
+        return (
+            f'<video src="data:video/mp4;base64,{data}" title="{label}" style="max-width:100%" '
+            "controls loop autoplay muted playsinline></video>"
+        )
+
+
+def contact_sheet(
+    clip: Clip, *, columns: int = 4, count: int = 8, width: int = 320
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Frames of a clip side by side, evenly spaced from the first to the last, in reading order.
+
+    Args:
+        clip: read in one pass; only the chosen frames are kept, already shrunk.
+        columns: frames in a row.
+        count: how many frames; all of them where the clip has fewer.
+        width: pixels that each may be wide.
+    """
+    count = min(count, clip.num_frames)
+    wanted = {round(index * (clip.num_frames - 1) / max(1, count - 1)) for index in range(count)}
+    chosen: list[np.ndarray] = []
+    start = 0
+    for frames in clip:
+        chosen += [
+            images.shrink(frames[i - start], width) for i in sorted(wanted) if 0 <= i - start < len(frames)
+        ]
+        start += len(frames)
+    return images.grid(chosen, columns)
+
+
+def as_rate(fps: Fraction | float | int) -> Fraction:
+    """Frames per second as an exact fraction: 29.97 becomes 2997/100.
+
+    Raises:
+        InputError: it is not a positive number.
+    """
+    if not 0 < fps < float("inf"):
+        raise InputError(f"{fps} is no frame rate", fix="give a positive number of frames per second")
+    return Fraction(fps).limit_denominator(1001)
