@@ -1,0 +1,116 @@
+"""What a checkpoint does when it is not told otherwise: khayal.json, or what its authors published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from khayal.checkpoint.configs import parse_config
+from khayal.errors import CheckpointError
+from khayal.model.transformer import TransformerConfig
+from khayal.timeline import nearest_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """Length, size and sampling where the user gives none. Kept in a folder's `khayal.json`.
+
+    Attributes:
+        fps: pixel frames per second, a whole number or a fraction as text ("30000/1001").
+        size: (width, height) in pixels.
+        guidance: one scale for each expert, the one for high noise first.
+        text_length: tokens of a prompt that the transformer reads.
+    """
+
+    fps: Fraction
+    seconds: float
+    size: tuple[int, int]
+    steps: int
+    guidance: tuple[float, ...]
+    text_length: int = 512
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of `khayal.json`."""
+        return {
+            "fps": str(self.fps),
+            "seconds": self.seconds,
+            "size": list(self.size),
+            "steps": self.steps,
+            "guidance": list(self.guidance),
+            "text_length": self.text_length,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DefaultsFile:
+    fps: int | str | None = None
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+    guidance: tuple[float, ...] | None = None
+    text_length: int | None = None
+
+
+# (heads, layers, latent channels, experts) → the published defaults, from the sample_* values of the
+# configs in the Wan 2.1 and 2.2 repositories and the examples in the model cards of the diffusers folders.
+_PUBLISHED: Mapping[tuple[int, int, int, int], Defaults] = {
+    (24, 30, 48, 1): Defaults(fps=Fraction(24), seconds=5.0, size=(1280, 704), steps=50, guidance=(5.0,)),
+    (12, 30, 16, 1): Defaults(fps=Fraction(16), seconds=5.0, size=(832, 480), steps=50, guidance=(5.0,)),
+    (40, 40, 16, 1): Defaults(fps=Fraction(16), seconds=5.0, size=(1280, 720), steps=50, guidance=(5.0,)),
+    (40, 40, 16, 2): Defaults(fps=Fraction(16), seconds=5.0, size=(1280, 720), steps=40, guidance=(4.0, 3.0)),
+}
+_SMALL_WIDTH = 1024  # transformers narrower than this are for experiments, and get small, short clips
+
+
+def published_defaults(
+    transformer: TransformerConfig, *, num_experts: int, size_multiple: int, has_level_per_frame: bool
+) -> Defaults:
+    """The defaults of a Wan architecture, or sane ones for an architecture that nobody published."""
+    shape = (transformer.num_attention_heads, transformer.num_layers, transformer.in_channels, num_experts)
+    if shape in _PUBLISHED and transformer.attention_head_dim == 128:
+        return _PUBLISHED[shape]
+    is_small = transformer.width < _SMALL_WIDTH
+    return Defaults(
+        fps=Fraction(24 if has_level_per_frame else 16),
+        seconds=1.0 if is_small else 5.0,
+        size=nearest_size((256, 144) if is_small else (832, 480), size_multiple),
+        steps=20 if is_small else 50,
+        guidance=(5.0,) * num_experts,
+    )
+
+
+def parse_defaults(data: Mapping[str, Any], *, where: Path, otherwise: Defaults) -> Defaults:
+    """The defaults in a `khayal.json`; what it leaves out is taken from `otherwise`.
+
+    Raises:
+        CheckpointError: for an unknown key, or a value that makes no sense.
+    """
+    given = {
+        key: value
+        for key, value in vars(parse_config(_DefaultsFile, data, where=where)).items()
+        if value is not None
+    }
+    if "fps" in given:
+        try:
+            given["fps"] = Fraction(given["fps"])
+        except (ValueError, ZeroDivisionError) as error:
+            raise CheckpointError(
+                f"In {where}, “fps” is “{given['fps']}”", why="that is no number"
+            ) from error
+    defaults = Defaults(**{**vars(otherwise), **given})
+    for key in ("fps", "seconds", "steps", "text_length"):
+        if getattr(defaults, key) <= 0:
+            raise CheckpointError(
+                f"In {where}, “{key}” is {getattr(defaults, key)}", why="it must be positive"
+            )
+    if min(defaults.size) <= 0:
+        raise CheckpointError(f"In {where}, “size” is {list(defaults.size)}", why="both must be positive")
+    if len(defaults.guidance) != len(otherwise.guidance):
+        raise CheckpointError(
+            f"In {where}, “guidance” has {len(defaults.guidance)} values",
+            why=f"the checkpoint has {len(otherwise.guidance)} expert(s), and each has its own",
+        )
+    return defaults

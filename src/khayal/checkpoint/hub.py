@@ -1,0 +1,84 @@
+"""Checkpoints of the Hugging Face hub: found in the local cache, or downloaded into it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from khayal.errors import CheckpointError
+
+_FOLDERS = ("transformer", "transformer_2", "vae", "text_encoder")
+CONFIGS = (
+    "model_index.json",
+    "khayal.json",
+    "scheduler/*.json",
+    "tokenizer/*",
+    *(f"{folder}/*.json" for folder in _FOLDERS),
+)
+EVERYTHING = (
+    *CONFIGS,
+    *(
+        f"{folder}/{stem}*.safetensors"
+        for folder in _FOLDERS
+        for stem in ("diffusion_pytorch_model", "model")
+    ),
+)
+_VARIANTS = ("*.fp16.*", "*.bf16.*")  # second copies of the weights, which khayal does not read
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name looks like ORG/NAME."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name) is not None
+
+
+def cached(name: str, *, cache: Path | None = None) -> Path | None:
+    """The folder of a model that was downloaded before, complete or not; None where there is none."""
+    try:
+        return Path(snapshot_download(name, cache_dir=cache, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None) -> Path:
+    """Fetch the files that match, with a progress bar; files that are there already are kept.
+
+    Raises:
+        CheckpointError: where there is no such model, no network, or no room.
+    """
+    try:
+        return Path(
+            snapshot_download(
+                name, cache_dir=cache, allow_patterns=list(patterns), ignore_patterns=list(_VARIANTS)
+            )
+        )
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"The model {name} is behind a form on the hub",
+            why="its owner asks who downloads it",
+            fix=f"accept its terms on https://huggingface.co/{name}, then run: hf auth login",
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"There is no folder {name} here and no model {name} on the hub",
+            fix="check the name: khayal models lists the known ones",
+        ) from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        is_switched_off = constants.HF_HUB_OFFLINE
+        raise CheckpointError(
+            f"There is no folder {name} here, and the hub cannot be reached to download a model of that name",
+            why="HF_HUB_OFFLINE is set" if is_switched_off else "there is no connection",
+            fix="unset HF_HUB_OFFLINE" if is_switched_off else "connect, or give a checkpoint folder",
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"The model {name} could not be downloaded", why=str(error), fix="try again: what arrived is kept"
+        ) from error
