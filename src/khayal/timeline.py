@@ -1,17 +1,16 @@
 """Integers only: seconds ↔ frames ↔ latent frames.
 
 One *latent frame* (a column of the noise table) stands for several pixel frames. A causal autoencoder
-makes the first latent from one frame and every later one from `frames_per_latent` (clips have 4k+1
-frames); a chunk autoencoder makes each from `frames_per_latent`, and a still, repeated into its chunk,
-shows one.
+makes the first latent from one frame and every later one from `frames_per_latent`, so its clips have 4k+1
+frames. A chunk autoencoder makes each from `frames_per_latent`; where a clip starts with a still, which is
+repeated into its chunk, that column shows one frame, and the clip has 1+4k too.
 
 Rounding is stated once, here: a length is rounded to the nearest one that the model can make, halves up,
-and never below one latent frame.
+and is never shorter than one latent frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -30,42 +29,36 @@ class Timeline:
     frames_per_latent: int = 4
     is_causal: bool = False
 
-    @property
-    def lead(self) -> int:
-        """Frames that the first latent does not share with the others: 1 when causal, else 0."""
-        return 1 if self.is_causal else 0
+    def starts_single(self, *, with_still: bool = False) -> bool:
+        """True where the first column shows one frame."""
+        return self.is_causal or with_still
 
-    def nearest_num_frames(self, num_frames: int) -> int:
-        """The nearest number of frames that whole latents can show; a single frame is always one."""
+    def nearest_num_frames(self, num_frames: int, *, with_still: bool = False) -> int:
+        """The nearest number of frames that whole columns can show; one frame is always possible."""
         if num_frames <= 1:
             return 1
+        single = self.starts_single(with_still=with_still)
         per = self.frames_per_latent
-        num_chunks = (2 * (num_frames - self.lead) + per) // (2 * per)
-        return max(num_chunks * per, 0 if self.is_causal else per) + self.lead
+        num_chunks = (2 * (num_frames - single) + per) // (2 * per)
+        return max(num_chunks, 0 if single else 1) * per + single
 
-    def num_frames(self, seconds: Fraction | float) -> int:
+    def num_frames(self, seconds: Fraction | float, *, with_still: bool = False) -> int:
         """The nearest length in frames to `seconds`; zero seconds is one frame.
 
-        A causal clip's first frame stands at time zero, so 4 s at 24 fps are 97 frames.
+        A single first frame stands at time zero, so that 4 s at 24 fps are 97 frames.
         """
         wanted = Fraction(seconds).limit_denominator(1_000_000) * self.fps
         if wanted <= 0:
             return 1
-        whole = int(wanted + Fraction(1, 2)) + self.lead
-        return self.nearest_num_frames(max(whole, 2))
+        whole = int(wanted + Fraction(1, 2)) + self.starts_single(with_still=with_still)
+        return self.nearest_num_frames(max(whole, 2), with_still=with_still)
 
-    def num_latents(self, num_frames: int) -> int:
-        """Latent frames that hold `num_frames` pixel frames (a still is one)."""
-        if num_frames == 1:
-            return 1
-        return self.lead + -(-(num_frames - self.lead) // self.frames_per_latent)
-
-    def frames_per_column(self, num_frames: int) -> tuple[int, ...]:
-        """Pixel frames that each latent frame shows; they sum to `num_frames`."""
+    def frames_per_column(self, num_frames: int, *, with_still: bool = False) -> tuple[int, ...]:
+        """Pixel frames that each column shows; they sum to `num_frames`, which must be a possible length."""
         if num_frames == 1:
             return (1,)
-        lead = (1,) * self.lead
-        return lead + (self.frames_per_latent,) * ((num_frames - self.lead) // self.frames_per_latent)
+        single = self.starts_single(with_still=with_still)
+        return (1,) * single + (self.frames_per_latent,) * ((num_frames - single) // self.frames_per_latent)
 
     def seconds(self, num_frames: int) -> Fraction:
         """The playing time of `num_frames`."""
@@ -76,10 +69,3 @@ def nearest_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     """The nearest (width, height) whose sides are multiples of `multiple`, halves up, never zero."""
     width, height = (max(1, (2 * side + multiple) // (2 * multiple)) * multiple for side in size)
     return width, height
-
-
-def runs(flags: Sequence[bool]) -> tuple[tuple[int, int], ...]:
-    """The half-open spans of consecutive True values, in order."""
-    edges = [i for i in range(len(flags)) if flags[i] and (i == 0 or not flags[i - 1])]
-    ends = [i + 1 for i in range(len(flags)) if flags[i] and (i == len(flags) - 1 or not flags[i + 1])]
-    return tuple(zip(edges, ends, strict=True))

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from khayal.flow import NEARLY_ONE, noised
+from khayal.flow import NEARLY_ONE, noised, schedule
+from khayal.tasks import Column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,33 @@ class Canvas:
     positions: Float[Tensor, "t"]
     shots: Int[Tensor, "t"]
     frames_per_column: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[Column],
+        latents: Float[Tensor, "b c t h w"],
+        *,
+        num_steps: int,
+        shift: float = 1.0,
+        num_levels: int = 1000,
+    ) -> Canvas:
+        """A plan's columns in tensors: constant levels where they are known, falling to 0 elsewhere."""
+
+        def levels(column: Column) -> Tensor:
+            if column.is_known:
+                return torch.full((num_steps + 1,), column.level, dtype=torch.float64)
+            return schedule(num_steps, shift=shift, start=column.level, num_levels=num_levels)
+
+        return cls(
+            latents=latents,
+            is_known=torch.tensor([column.is_known for column in columns]),
+            is_shown=torch.tensor([column.is_shown for column in columns]),
+            sigmas=torch.stack([levels(column) for column in columns], dim=1),
+            positions=torch.tensor([float(column.position) for column in columns]),
+            shots=torch.tensor([column.shot for column in columns]),
+            frames_per_column=tuple(column.num_frames for column in columns),
+        )
 
     @property
     def num_steps(self) -> int:

@@ -1,0 +1,455 @@
+"""Studio: opens a checkpoint, runs a plan, yields frames. Where the parts meet.
+
+studio = khayal.open("path/or/hub-id")
+clip = studio.generate("a red ball bounces on the grass", seconds=4, seed=0)
+clip.save("ball.mp4")
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from khayal import tasks
+from khayal.checkpoint.folder import Checkpoint, CheckpointFolder
+from khayal.clip import Clip
+from khayal.components import Components, has_native_bf16, pick_device
+from khayal.errors import InputError
+from khayal.images import fit_image, open_image
+from khayal.memory import Mode, Parts, Residence, Work, choose
+from khayal.sample.canvas import Canvas
+from khayal.sample.denoise import denoise
+from khayal.sample.guidance import Expert, Guidance, GuidedModel
+from khayal.sample.solvers import SOLVERS
+from khayal.tasks import Column, Media, Plan, Request
+from khayal.timeline import Timeline, nearest_size
+
+EMBEDDED = Path(__file__).parent / "embedded"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        stage: "text", "denoise" or "decode".
+        step: steps of this stage that are done, of `num_steps`.
+        canvas: which canvas, of `num_canvases`.
+        latents: the latents as they stand, while denoising.
+    """
+
+    stage: str
+    step: int
+    num_steps: int
+    canvas: int = 0
+    num_canvases: int = 1
+    latents: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The choices of one run, with the checkpoint's defaults filled in; recorded with the clip."""
+
+    size: tuple[int, int]
+    seed: int
+    steps: int
+    guidance: tuple[float, ...]
+    guidance_interval: tuple[float, float]
+    solver: str
+
+    @property
+    def is_guided(self) -> bool:
+        """True where some step asks for a second prompt."""
+        return any(scale != 1 for scale in self.guidance)
+
+
+OnStep = Callable[[Progress], None]
+"""Called after every step; an exception that it raises stops the work and frees what it held."""
+
+
+def open(
+    model: str | Path | None = None, *, device: str = "auto", dtype: str = "auto", memory: Mode = "auto"
+) -> Studio:
+    """Open a checkpoint folder, or one of the hub by its id.
+
+    Nothing but its configs is read here; weights are loaded when a task first needs them.
+
+    Args:
+        model: a diffusers folder, a hub id, or None for the model that khayal comes with.
+        device: auto, cpu, cuda, cuda:1, mps…
+        dtype: auto, float32 or bfloat16. auto takes bfloat16 where the device has it in hardware.
+        memory: auto, high or low; the same frames come out of each.
+
+    Raises:
+        CheckpointError: where the folder is missing, broken, or of a kind that khayal cannot run.
+    """
+    checkpoint = CheckpointFolder.open(EMBEDDED if model is None else model)
+    return Studio(checkpoint, device=device, dtype=dtype, memory=memory)
+
+
+class Studio:
+    """A checkpoint with the tasks that it can do. Every task takes what `khayal.tasks.Request` lists."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str = "auto", dtype: str = "auto", memory: Mode = "auto"
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = _checked_device(device)
+        self.memory = memory
+        if dtype == "auto":
+            self.dtype = torch.bfloat16 if has_native_bf16(self.device) else torch.float32
+        elif dtype in DTYPES:
+            self.dtype = DTYPES[dtype]
+        else:
+            raise InputError(f"There is no dtype “{dtype}”", fix=f"take auto, {' or '.join(DTYPES)}")
+        self._components = Components(
+            checkpoint, device=self.device, dtype=self.dtype, autoencoder_dtype=torch.float32
+        )
+        self._texts: dict[str, Tensor] = {}
+
+    @property
+    def timeline(self) -> Timeline:
+        """How this checkpoint counts time."""
+        return self.checkpoint.timeline
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The verbs that this checkpoint can do."""
+        return tasks.TASKS if self.checkpoint.expand_timesteps else tasks.WHOLE_SAMPLE_TASKS
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        noise: Float[Tensor, "1 c t h w"] | None = None,
+        on_step: OnStep | None = None,
+        **settings: Any,
+    ) -> Clip:
+        """A sentence becomes a video.
+
+        Args:
+            prompt: what it shows.
+            noise: starting latents instead of those drawn from the seed.
+            on_step: told of every step.
+            settings: the fields of `khayal.tasks.GenerateRequest`.
+        """
+        return self.run(tasks.GenerateRequest(prompt=prompt, **settings), noise=noise, on_step=on_step)
+
+    def animate(
+        self,
+        image: str | Path | UInt8[np.ndarray, "h w 3"],
+        prompt: str = "",
+        *,
+        noise: Float[Tensor, "1 c t h w"] | None = None,
+        on_step: OnStep | None = None,
+        **settings: Any,
+    ) -> Clip:
+        """A still comes alive: it is the first frame.
+
+        Args:
+            image: any size and format; it is fitted to the video's.
+            prompt: what happens.
+            noise: starting latents instead of those drawn from the seed.
+            on_step: told of every step.
+            settings: the fields of `khayal.tasks.AnimateRequest`.
+        """
+        request = tasks.AnimateRequest(image=image, prompt=prompt, **settings)
+        return self.run(request, noise=noise, on_step=on_step)
+
+    def run(
+        self,
+        request: Request,
+        *,
+        noise: Float[Tensor, "1 c t h w"] | None = None,
+        on_step: OnStep | None = None,
+    ) -> Clip:
+        """Plan a request and make it: denoised now, decoded as its frames are asked for.
+
+        Raises:
+            InputError: for what this checkpoint cannot make, naming what it can.
+            CapacityError: where memory is too short, before anything is loaded.
+        """
+        started = time.monotonic()
+        settings = self._settle(request)
+        plan = tasks.PLANNERS[type(request)](request, self.timeline, self.checkpoint.defaults.seconds)
+        residence = self._reside(plan, settings)
+        notes: list[str] = []
+        (columns,) = plan.canvases
+        num_frames = sum(column.num_frames for column in columns if column.is_shown)
+        canvas = self._canvas(plan, settings, notes)
+        latents = self._denoise(canvas, plan, settings, residence, noise=noise, on_step=on_step, notes=notes)
+        clip = Clip(
+            lambda: self._frames(latents, columns, residence.tile, on_step),
+            fps=self.timeline.fps,
+            size=settings.size,
+            num_frames=num_frames,
+            details={
+                "task": request.task,
+                "prompt": request.prompt,
+                "negative": request.negative,
+                "model": self.checkpoint.name,
+                **asdict(settings),
+                "num_frames": num_frames,
+                "fps": float(self.timeline.fps),
+                "memory": residence.name,
+                "denoise_seconds": round(time.monotonic() - started, 3),
+                "notes": notes,
+            },
+        )
+        return clip if request.fps is None else clip.at_fps(request.fps)
+
+    def encode_prompt(self, prompt: str, notes: list[str] | None = None) -> Float[Tensor, "1 l e"]:
+        """The encoded prompt, zero after its end; what did not fit is said in `notes`."""
+        tokens = self.checkpoint.tokenizer().encode([prompt])
+        if tokens.num_dropped[0] and notes is not None:
+            notes.append(
+                f"The prompt is longer than the {tokens.is_token.shape[1]} tokens that this model reads:"
+                f" its last {tokens.num_dropped[0]} were left out."
+            )
+        length = int(tokens.is_token.sum())  # what is masked changes nothing, so it is not computed
+        if prompt not in self._texts:
+            encoder = self._components.text_encoder()
+            device = next(encoder.parameters()).device
+            with torch.inference_mode():
+                encoded = encoder(
+                    tokens.token_ids[:, :length].to(device), tokens.is_token[:, :length].to(device)
+                )
+            self._texts[prompt] = encoded.cpu()
+        return F.pad(self._texts[prompt], (0, 0, 0, tokens.is_token.shape[1] - length))
+
+    def encode_image(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 c 1 h w"]:
+        """The latent frame of a still whose sides this model can make."""
+        autoencoder = self._components.autoencoder()
+        frames = torch.from_numpy(image).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
+        with torch.inference_mode():
+            latents = autoencoder.encode(frames.to(self.device, self._components.autoencoder_dtype))
+        return latents.float().cpu()
+
+    def _settle(self, request: Request) -> Settings:
+        """Fill in the checkpoint's defaults, and refuse what it cannot do before any work is done."""
+        checkpoint, defaults = self.checkpoint, self.checkpoint.defaults
+        if request.task not in self.tasks:
+            raise InputError(
+                f"{checkpoint.name} cannot {request.task}",
+                why="it takes one noise level for the whole video, not one for each latent frame",
+                fix=f"it can {' and '.join(self.tasks)}; Wan2.2-TI2V-5B and khayal's own models can do all",
+            )
+        size, multiple = request.size or defaults.size, checkpoint.size_multiple
+        if size != (nearest := nearest_size(size, multiple)):
+            raise InputError(
+                f"This model cannot make {size[0]}×{size[1]}",
+                why=f"its sides are multiples of {multiple}",
+                fix=f"take {nearest[0]}x{nearest[1]}, the nearest that it can",
+            )
+        guidance = _for_each_expert(request.guidance, defaults.guidance)
+        if request.negative is not None and all(scale == 1 for scale in guidance):
+            raise InputError(
+                "A negative prompt does nothing at guidance 1", fix="raise the guidance, or leave it out"
+            )
+        return Settings(
+            size=size,
+            seed=secrets.randbelow(2**32) if request.seed is None else request.seed,
+            steps=request.steps or defaults.steps,
+            guidance=guidance,
+            guidance_interval=request.guidance_interval or (0.0, 1.0),
+            solver=request.solver or checkpoint.scheduler.solver,
+        )
+
+    def _reside(self, plan: Plan, settings: Settings) -> Residence:
+        """Decide where the components live, by what the plan needs and the device has."""
+        checkpoint, ratio = self.checkpoint, self.checkpoint.geometry.spatial_ratio
+        parts = Parts(
+            text=checkpoint.text,
+            transformer=checkpoint.transformer,
+            autoencoder=checkpoint.autoencoder,
+            dtype=self.dtype,
+            autoencoder_dtype=self._components.autoencoder_dtype,
+            num_experts=checkpoint.num_experts,
+        )
+        work = Work(
+            latents=(max(map(len, plan.canvases)), settings.size[1] // ratio, settings.size[0] // ratio),
+            text_length=checkpoint.defaults.text_length,
+            is_guided=settings.is_guided,
+        )
+        residence = choose(self.memory, parts, work, self.device)
+        self._components.settle(residence)
+        return residence
+
+    def _canvas(self, plan: Plan, settings: Settings, notes: list[str]) -> Canvas:
+        """The plan's table in tensors, with the latents of what the user gave."""
+        (columns,) = plan.canvases
+        geometry = self.checkpoint.geometry
+        width, height = (side // geometry.spatial_ratio for side in settings.size)
+        latents = torch.zeros(1, geometry.latent_channels, len(columns), height, width)
+        for index, column in enumerate(columns):
+            if isinstance(column.source, Media):
+                image = self._image(plan, column.source, settings.size, notes)
+                latents[:, :, index : index + 1] = self.encode_image(image)
+        scheduler = self.checkpoint.scheduler
+        return Canvas.of(
+            columns,
+            latents,
+            num_steps=settings.steps,
+            shift=scheduler.flow_shift,
+            num_levels=scheduler.num_levels,
+        )
+
+    def _image(
+        self, plan: Plan, source: Media, size: tuple[int, int], notes: list[str]
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        given = plan.media[source.index]
+        is_path = isinstance(given, str | Path)
+        image = open_image(given) if is_path else np.asarray(given)
+        name = Path(given).name if is_path else "The image"
+        assert isinstance(plan.request, tasks.AnimateRequest)
+        fitted, note = fit_image(image, size, mode=plan.request.fit, name=name)
+        notes.extend([note] if note else [])
+        return fitted
+
+    def _denoise(
+        self,
+        canvas: Canvas,
+        plan: Plan,
+        settings: Settings,
+        residence: Residence,
+        *,
+        noise: Tensor | None,
+        on_step: OnStep | None,
+        notes: list[str],
+    ) -> Float[Tensor, "1 c t h w"]:
+        """Prompts to text, noise to latents; they stay on the CPU, where there is room for a minute."""
+        tell = on_step or (lambda progress: None)
+        tell(Progress(stage="text", step=0, num_steps=1))
+        text = torch.stack([self.encode_prompt(prompt, notes) for prompt in plan.prompts], dim=1)
+        negative = None
+        if settings.is_guided:
+            unwanted = self.encode_prompt(plan.request.negative or "", notes)
+            negative = unwanted[:, None].expand(-1, len(plan.prompts), -1, -1)
+        tell(Progress(stage="text", step=1, num_steps=1))
+        model = GuidedModel(
+            experts=self._experts(settings, residence),
+            canvas=canvas,
+            text=text,
+            negative=negative,
+            num_levels=self.checkpoint.scheduler.num_levels,
+        )
+        latents = denoise(
+            model,
+            canvas,
+            self._noise(canvas, settings.seed, noise).to(self.device),
+            solver=SOLVERS[settings.solver](),
+            on_step=lambda step, num_steps, latents: tell(
+                Progress(stage="denoise", step=step, num_steps=num_steps, latents=latents)
+            ),
+        )
+        return latents.cpu()
+
+    def _experts(self, settings: Settings, residence: Residence) -> list[Expert]:
+        """The checkpoint's transformers, from high noise to low, each with its own guidance."""
+        bounds = [self.checkpoint.boundary_ratio or 0.0, 0.0][: self.checkpoint.num_experts]
+        return [
+            Expert(
+                load=partial(self._components.transformer, index),
+                guidance=Guidance(
+                    scale=scale, interval=settings.guidance_interval, is_batched=residence.is_batched
+                ),
+                lowest_sigma=bound,
+            )
+            for index, (bound, scale) in enumerate(zip(bounds, settings.guidance, strict=True))
+        ]
+
+    @staticmethod
+    def _noise(canvas: Canvas, seed: int, given: Tensor | None) -> Float[Tensor, "1 c t h w"]:
+        """Drawn on the CPU, so that every device starts from the same."""
+        if given is None:
+            return torch.randn(canvas.latents.shape, generator=torch.Generator().manual_seed(seed))
+        if given.shape != canvas.latents.shape:
+            raise InputError(
+                f"The given noise has the shape {tuple(given.shape)}",
+                why=f"this video's latents have {tuple(canvas.latents.shape)}",
+                fix="give noise of that shape, or change the length or the size",
+            )
+        return given.float()
+
+    def _frames(
+        self,
+        latents: Float[Tensor, "1 c t h w"],
+        columns: tuple[Column, ...],
+        tile: int | None,
+        on_step: OnStep | None,
+    ) -> Iterator[UInt8[np.ndarray, "f h w 3"]]:
+        """Decode a few frames at a time, leaving out what is not shown.
+
+        A column that shows fewer frames than its latent holds (a still in its chunk) shows the last ones.
+        """
+        autoencoder = self._components.autoencoder()
+        per = autoencoder.frames_per_latent
+        held = [1 if autoencoder.is_causal and index == 0 else per for index in range(len(columns))]
+        is_wanted = torch.tensor(
+            [
+                column.is_shown and frame >= count - column.num_frames
+                for column, count in zip(columns, held, strict=True)
+                for frame in range(count)
+            ]
+        )
+        num_wanted, num_made = int(is_wanted.sum()), 0
+        stream = autoencoder.stream(latents.to(self.device, self._components.autoencoder_dtype), tile=tile)
+        while is_wanted.numel():
+            with torch.inference_mode():  # not around the yield: it would leak into the caller
+                frames = next(stream)
+                kept = is_wanted[: frames.shape[2]]
+                is_wanted = is_wanted[frames.shape[2] :]
+                pixels = to_pixels(frames[:, :, kept.to(frames.device)])
+            num_made += len(pixels)
+            if len(pixels):
+                yield pixels
+            if on_step is not None:
+                on_step(Progress(stage="decode", step=num_made, num_steps=num_wanted))
+
+
+def to_pixels(frames: Float[Tensor, "1 3 f h w"]) -> UInt8[np.ndarray, "f h w 3"]:
+    """[-1, 1] → whole levels, rounded to the nearest."""
+    levels = (frames[0].float() * 127.5 + 127.5).round_().clamp_(0, 255).to(torch.uint8)
+    pixels: np.ndarray = levels.permute(1, 2, 3, 0).cpu().contiguous().numpy()
+    return pixels
+
+
+def _for_each_expert(
+    asked: float | tuple[float, ...] | None, default: tuple[float, ...]
+) -> tuple[float, ...]:
+    """One scale of guidance for each expert; a single number is for all."""
+    if asked is None:
+        return default
+    scales = asked if isinstance(asked, tuple) else (float(asked),) * len(default)
+    if len(scales) != len(default):
+        raise InputError(
+            f"{len(scales)} guidance scales were given",
+            why=f"this model has {len(default)} expert{'s' * (len(default) > 1)}",
+            fix="give one number, or one for each expert",
+        )
+    return scales
+
+
+def _checked_device(name: str) -> torch.device:
+    try:
+        device = pick_device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        raise InputError(
+            f"The device “{name}” cannot be used",
+            why=str(error).splitlines()[0].rstrip("."),
+            fix="take auto or cpu",
+        ) from error
+    return device
