@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,53 @@ from khayal.checkpoint.keys import ROLES, TI2V, Part, part_of
 from khayal.checkpoint.scheduler import SchedulerConfig, parse_scheduler
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.checkpoint.weights import StoredWeights, check_keys, load_weights, read_weights, renamed
-from khayal.errors import CheckpointError
+from khayal.errors import CheckpointError, InputError
 from khayal.model.autoencoder import Autoencoder
+from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.model.transformer import SpacetimeTransformer, TransformerConfig
 from khayal.model.wan_autoencoder import WanAutoencoderConfig
+from khayal.tasks import TASKS, WHOLE_SAMPLE_TASKS
 from khayal.timeline import Timeline
 
+EMBEDDED = Path(__file__).parents[1] / "embedded"
 _PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
 _NO_PART = ([None, None], None)
+
+
+def open_checkpoint(model: str | Path | None = None) -> Checkpoint:
+    """Describe a local folder, or a model of the Hugging Face hub, downloaded where it is not there yet.
+
+    An existing folder comes first; anything else that looks like ORG/NAME is a hub id. None stands for the
+    model that khayal comes with.
+
+    Raises:
+        CheckpointError: where there is no such folder or model, or it cannot be opened.
+    """
+    if model is None:
+        if not (EMBEDDED / "model_index.json").is_file():
+            raise CheckpointError(
+                "No model was named", why="this version of khayal comes without one", fix=_FOLDER_HINT
+            )
+        return CheckpointFolder(EMBEDDED, name="khayal").describe()
+    path, name = Path(model).expanduser(), str(model)
+    if path.is_dir():
+        return CheckpointFolder(path).describe()
+    if path.exists():
+        raise CheckpointError(
+            f"{path} is a file", why="a checkpoint is a folder in diffusers layout", fix=_FOLDER_HINT
+        )
+    if not hub.is_hub_id(name):
+        raise CheckpointError(f"There is no folder {path}", fix=_FOLDER_HINT)
+    cached = hub.cached(name)
+    if cached is not None:
+        try:
+            return CheckpointFolder(cached, name=name).describe()
+        except MissingPartError:
+            pass  # a download that was broken off goes on below
+    # The configs come first, so that a model that khayal cannot open is refused before the long part.
+    CheckpointFolder(hub.download(name, hub.CONFIGS), name=name).configs()
+    return CheckpointFolder(hub.download(name, hub.EVERYTHING), name=name).describe()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +86,7 @@ class Checkpoint:
     name: str
     path: Path
     transformer: TransformerConfig
-    autoencoder: WanAutoencoderConfig
+    autoencoder: WanAutoencoderConfig | ChunkAutoencoderConfig
     text: UMT5EncoderConfig
     scheduler: SchedulerConfig
     boundary_ratio: float | None
@@ -73,6 +112,25 @@ class Checkpoint:
     def size_multiple(self) -> int:
         """Sides of a video are multiples of this."""
         return _size_multiple(self.transformer, self.geometry)
+
+    @property
+    def spatial_ratio(self) -> int:
+        """Pixels per latent, along each side."""
+        return self.geometry.spatial_ratio
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Which of the eight tasks it can do."""
+        return TASKS if self.expand_timesteps else WHOLE_SAMPLE_TASKS
+
+    def check_task(self, task: str) -> None:
+        """Raise an InputError where this checkpoint cannot do a task."""
+        if task not in self.tasks:
+            raise InputError(
+                f"{self.name} cannot {task}",
+                why="it takes one noise level for all frames, so that none of them can be given",
+                fix=f"use a model with a level for each frame, for example {TI2V}",
+            )
 
     @property
     def geometry(self) -> Autoencoder:
@@ -121,7 +179,7 @@ class Checkpoint:
 
     def tokenizer(self) -> Tokenizer:
         """Prompts → the token numbers that the text encoder reads."""
-        tokenizer = Tokenizer(self.path / "tokenizer", length=self.defaults.text_length)
+        tokenizer = _open_tokenizer(self.path / "tokenizer", self.defaults.text_length)
         if tokenizer.num_ids > self.text.vocab_size:
             raise CheckpointError(
                 f"The tokenizer in {self.path} does not belong to its text encoder",
@@ -161,34 +219,6 @@ class CheckpointFolder:
             )
         self.index = read_json(index)
         self._check_index(index)
-
-    @staticmethod
-    def open(path_or_hub_id: str | Path) -> Checkpoint:
-        """Describe a local folder, or a model of the Hugging Face hub, downloaded where it is not there yet.
-
-        An existing folder comes first; anything else that looks like ORG/NAME is a hub id.
-
-        Raises:
-            CheckpointError: where there is no such folder or model, or it cannot be opened.
-        """
-        path = Path(path_or_hub_id).expanduser()
-        if path.is_dir():
-            return CheckpointFolder(path).describe()
-        name = str(path_or_hub_id)
-        if path.exists():
-            raise CheckpointError(
-                f"{path} is a file", why="a checkpoint is a folder in diffusers layout", fix=_FOLDER_HINT
-            )
-        if not hub.is_hub_id(name):
-            raise CheckpointError(f"There is no folder {path}", fix=_FOLDER_HINT)
-        cached = hub.cached(name)
-        if cached is not None:
-            try:
-                return CheckpointFolder(cached, name=name).describe()
-            except MissingPartError:
-                pass  # a download that was broken off goes on below
-        CheckpointFolder(hub.download(name, hub.CONFIGS), name=name).configs()  # refused before the long part
-        return CheckpointFolder(hub.download(name, hub.EVERYTHING), name=name).describe()
 
     def configs(self) -> dict[str, Any]:
         """The parsed config of every part that has weights.
@@ -307,6 +337,11 @@ class CheckpointFolder:
 
 
 _FOLDER_HINT = f"give a checkpoint folder in diffusers layout, or a hub id such as {TI2V}"
+
+
+@lru_cache(maxsize=2)  # UMT5's takes a second or two
+def _open_tokenizer(folder: Path, length: int) -> Tokenizer:
+    return Tokenizer(folder, length=length)
 
 
 def _size_multiple(transformer: TransformerConfig, autoencoder: Autoencoder) -> int:
