@@ -184,14 +184,14 @@ class ChunkAutoencoder(nn.Module):
 
     def high_on_tiles(self, x: Float[Tensor, "n c h w"], side: int) -> Float[Tensor, "n d h2 w2"]:
         """The layers of higher resolution, a tile at a time."""
+        scale = self.spatial_ratio // self.config.unshuffle
+        size = (x.shape[-2] * scale, x.shape[-1] * scale)
         whole: Tensor | None = None
         for tile in tiles_of(x, side=side, halo=self.decoder.halo):
             y = self.decoder.high(tile.cut(x).contiguous(memory_format=torch.channels_last))
-            if whole is None:
-                scale = self.spatial_ratio // self.config.unshuffle
-                whole = y.new_empty(*y.shape[:2], x.shape[2] * scale, x.shape[3] * scale)
+            whole = y.new_empty(*y.shape[:2], *size) if whole is None else whole
             tile.paste(y, onto=whole)
-        assert whole is not None
+        assert whole is not None, "a frame has at least one tile"
         return whole
 
     def fold(self, frames: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "n c h w"]:

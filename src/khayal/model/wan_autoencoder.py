@@ -9,6 +9,7 @@ Parameter names follow diffusers' AutoencoderKLWan, so that its checkpoints load
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from khayal.errors import CheckpointError, InputError
 from khayal.model.causal_conv import CausalConv3d, Past, RmsNorm, silu
+from khayal.model.tiles import Tile, tiles_of
 from khayal.model.wan_blocks import (
     DownBlock,
     MidBlock,
@@ -153,6 +155,16 @@ class Decoder(nn.Module):
         self.norm_out = RmsNorm(dims[-1], 3)
         self.conv_out = CausalConv3d(dims[-1], config.out_channels, (3, 3, 3))
         self.num_low = len(blocks) // 2
+        self.halo = self.high_radius(config)
+
+    def high_radius(self, config: WanAutoencoderConfig) -> int:
+        """How far the layers of `high` see to each side, in pixels of their input."""
+        radius = 1  # of conv_out; then from the finest block up, in its own pixels, rounded up when halved
+        for index in range(len(self.up_blocks) - 1, self.num_low - 1, -1):
+            if index < len(self.up_blocks) - 1:
+                radius = -(-(radius + 1) // 2)  # the convolution after the upsampling sees one more
+            radius += 2 * (config.num_res_blocks + 1)
+        return radius
 
     def low(self, z: Float[Tensor, "b z t h w"], past: Past) -> Float[Tensor, "b c t2 h2 w2"]:
         x = self.mid_block(self.conv_in(z, past), past)
@@ -208,11 +220,29 @@ class WanAutoencoder(nn.Module):
     ) -> Iterator[Float[Tensor, "b 3 f H W"]]:
         """The same frames in order: one for the first latent, then four for each."""
         mean, std = self.statistics(latents)
-        past = Past()
+        past, tile_pasts = Past(), defaultdict[Tile, Past](Past)
         for step in latents.split(1, dim=2):
             z = self.post_quant_conv(channels_last(step * std + mean), past)
-            x = self.decoder.high(self.decoder.low(z, past), past)
+            x = self.decoder.low(z, past)
+            if tile is None:
+                x = self.decoder.high(x, past)
+            else:
+                x = self.high_on_tiles(x, tile_pasts, side=tile << self.decoder.num_low)
             yield rearrange(x, "b (c q p) f h w -> b c f (h p) (w q)", p=self.patch, q=self.patch)
+
+    def high_on_tiles(
+        self, x: Float[Tensor, "b c t h w"], pasts: defaultdict[Tile, Past], *, side: int
+    ) -> Float[Tensor, "b d f H W"]:
+        """The layers of high resolution, a tile at a time; every tile has a past of its own."""
+        scale = self.spatial_ratio // self.patch >> self.decoder.num_low
+        size = (x.shape[-2] * scale, x.shape[-1] * scale)
+        whole: Tensor | None = None
+        for tile in tiles_of(x, side=side, halo=self.decoder.halo):
+            y = self.decoder.high(channels_last(tile.cut(x)), pasts[tile])
+            whole = y.new_empty(*y.shape[:3], *size) if whole is None else whole
+            tile.paste(y, onto=whole)
+        assert whole is not None, "a frame has at least one tile"
+        return whole
 
     def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents by channel, on the device and in the type of `like`.
