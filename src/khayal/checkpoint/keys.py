@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Part:
         without_effect: config keys that are known and do not matter.
         required: config keys for which khayal can do the listed values only.
         written: config keys for other readers, beside our own fields.
+        not_written: our own fields that other readers do not know.
     """
 
     library: str
@@ -42,6 +43,7 @@ class Part:
     without_effect: frozenset[str] = frozenset()
     required: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     written: Mapping[str, Any] = field(default_factory=dict)
+    not_written: frozenset[str] = frozenset()
 
     @property
     def module_class(self) -> type[nn.Module]:
@@ -60,6 +62,12 @@ class Part:
         return parse_config(
             self.config_class, data, where=where, without_effect=self.without_effect, required=self.required
         )
+
+    def to_json(self, config: Any) -> dict[str, Any]:
+        """The keys of config.json, as the other readers of such a folder write them."""
+        fields = {key: value for key, value in asdict(config).items() if key not in self.not_written}
+        name = {} if self.library == "transformers" else {"_class_name": self.class_name}
+        return {**name, **self.written, **fields}
 
     def skeleton(self, config: Any) -> nn.Module:
         """The module without weights, on the meta device: its shapes, at no cost."""
@@ -82,6 +90,7 @@ PARTS = (
         library="diffusers",
         class_name="AutoencoderKLWan",
         home="khayal.model.wan_autoencoder:WanAutoencoder:WanAutoencoderConfig",
+        not_written=frozenset({"clip_output"}),
     ),
     Part(
         library="khayal",
