@@ -10,10 +10,11 @@ from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-install_import_hook("khayal", "beartype.beartype")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors are tiny here; threads would wait for one another
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `import checkpoints`
+
+install_import_hook("khayal", "runtime_types.check")
 
 
 @pytest.fixture(scope="session")

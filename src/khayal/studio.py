@@ -22,7 +22,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from khayal import tasks
-from khayal.checkpoint.folder import Checkpoint, CheckpointFolder
+from khayal.checkpoint.folder import Checkpoint, open_checkpoint
 from khayal.clip import Clip
 from khayal.components import Components, has_native_bf16, pick_device
 from khayal.errors import InputError
@@ -35,7 +35,6 @@ from khayal.sample.solvers import SOLVERS
 from khayal.tasks import Column, Media, Plan, Request
 from khayal.timeline import Timeline, nearest_size
 
-EMBEDDED = Path(__file__).parent / "embedded"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -95,8 +94,7 @@ def open(
     Raises:
         CheckpointError: where the folder is missing, broken, or of a kind that khayal cannot run.
     """
-    checkpoint = CheckpointFolder.open(EMBEDDED if model is None else model)
-    return Studio(checkpoint, device=device, dtype=dtype, memory=memory)
+    return Studio(open_checkpoint(model), device=device, dtype=dtype, memory=memory)
 
 
 class Studio:
@@ -124,11 +122,6 @@ class Studio:
         """How this checkpoint counts time."""
         return self.checkpoint.timeline
 
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The verbs that this checkpoint can do."""
-        return tasks.TASKS if self.checkpoint.expand_timesteps else tasks.WHOLE_SAMPLE_TASKS
-
     def generate(
         self,
         prompt: str,
@@ -149,7 +142,7 @@ class Studio:
 
     def animate(
         self,
-        image: str | Path | UInt8[np.ndarray, "h w 3"],
+        image: str | Path | UInt8[np.ndarray, "H W 3"],
         prompt: str = "",
         *,
         noise: Float[Tensor, "1 c t h w"] | None = None,
@@ -229,7 +222,7 @@ class Studio:
             self._texts[prompt] = encoded.cpu()
         return F.pad(self._texts[prompt], (0, 0, 0, tokens.is_token.shape[1] - length))
 
-    def encode_image(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 c 1 h w"]:
+    def encode_image(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 c 1 h w"]:
         """The latent frame of a still whose sides this model can make."""
         autoencoder = self._components.autoencoder()
         frames = torch.from_numpy(image).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
@@ -240,12 +233,7 @@ class Studio:
     def _settle(self, request: Request) -> Settings:
         """Fill in the checkpoint's defaults, and refuse what it cannot do before any work is done."""
         checkpoint, defaults = self.checkpoint, self.checkpoint.defaults
-        if request.task not in self.tasks:
-            raise InputError(
-                f"{checkpoint.name} cannot {request.task}",
-                why="it takes one noise level for the whole video, not one for each latent frame",
-                fix=f"it can {' and '.join(self.tasks)}; Wan2.2-TI2V-5B and khayal's own models can do all",
-            )
+        checkpoint.check_task(request.task)
         size, multiple = request.size or defaults.size, checkpoint.size_multiple
         if size != (nearest := nearest_size(size, multiple)):
             raise InputError(
@@ -421,7 +409,7 @@ class Studio:
 
 def to_pixels(frames: Float[Tensor, "1 3 f h w"]) -> UInt8[np.ndarray, "f h w 3"]:
     """[-1, 1] → whole levels, rounded to the nearest."""
-    levels = (frames[0].float() * 127.5 + 127.5).round_().clamp_(0, 255).to(torch.uint8)
+    levels = (frames[0].float() * 0.5 + 0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
     pixels: np.ndarray = levels.permute(1, 2, 3, 0).cpu().contiguous().numpy()
     return pixels
 
