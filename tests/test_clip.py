@@ -214,6 +214,8 @@ def test_resampling_takes_the_nearest_frame(fps, expected):
     assert values == expected
     assert clip.num_frames == len(values)
     assert clip.fps == fps
+    if fps != 24:
+        assert clip.details["notes"][-1].startswith(f"Resampled from 24 to {fps} fps")
 
 
 # --- files that people have -----------------------------------------------------------------------------

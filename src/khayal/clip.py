@@ -127,7 +127,7 @@ class Clip:
     def at_fps(self, fps: Fraction | float | int) -> Clip:
         """The same length at another rate: for each moment the nearest frame, the earlier of two.
 
-        Frames are repeated or left out, never mixed.
+        Frames are repeated or left out, never mixed; `details["notes"]` says that it was done.
 
         Raises:
             InputError: the rate is not positive.
@@ -149,7 +149,11 @@ class Clip:
                     yield frames[wanted[first:last] - start]
                 start += len(frames)
 
-        return Clip(source, fps=rate, size=self.size, num_frames=num_frames, details=self.details)
+        note = (
+            f"Resampled from {float(self.fps):g} to {float(rate):g} fps: for each moment the nearest frame."
+        )
+        details = {**self.details, "notes": (*self.details.get("notes", ()), note)}
+        return Clip(source, fps=rate, size=self.size, num_frames=num_frames, details=details)
 
     def save(self, path: str | Path, on_frame: Callable[[int], None] | None = None) -> Path:
         """Stream the frames into a file, whose format its extension tells.

@@ -1,0 +1,133 @@
+"""The `khayal` command: which subcommand is meant, and how it ends."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+import khayal
+from khayal.cli.animate import animate
+from khayal.cli.generate import generate
+from khayal.cli.models import models
+from khayal.errors import Cancelled, KhayalError
+
+STOPPED = 130
+"""The exit code after Ctrl-C, as shells count it."""
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".heic")
+
+
+class PromptGroup(click.Group):
+    """A group whose default command is `generate`: what names no command is a prompt."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._with_command(args))
+
+    def _with_command(self, args: list[str]) -> list[str]:
+        if not args or args[0] in self.commands or args[0] in ("-h", "--help", "--version"):
+            return args or ["--help"]
+        word = args[0]
+        if word == "help":
+            return [*args[1:], "--help"]
+        if " " not in word and not word.startswith("-"):
+            self._refuse_slips(word)
+        return ["generate", *args]
+
+    def _refuse_slips(self, word: str) -> None:
+        """A misspelt command or a forgotten verb must not cost minutes of generation."""
+        close = difflib.get_close_matches(word.lower(), self.commands, n=1, cutoff=0.75)
+        if close:
+            raise click.UsageError(
+                f"“{word}” is not a command. Did you mean: khayal {close[0]}? "
+                f"To make a video of that word: khayal generate {word}"
+            )
+        if word.lower().endswith(_IMAGES) and os.path.exists(word):
+            raise click.UsageError(f"“{word}” is an image. To bring it to life: khayal animate {word}")
+
+
+@click.group(
+    cls=PromptGroup,
+    subcommand_metavar="PROMPT | COMMAND ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(khayal.__version__, message="khayal %(version)s")
+def app() -> None:
+    """Make videos on this machine: a sentence becomes a video, a still comes alive.
+
+    \b
+    khayal "a red ball bounces on the grass"
+    khayal "waves at night" --seconds 4 --size 1280x704 --seed 7 --out waves.mp4
+    khayal animate photo.jpg "she turns and smiles"
+    khayal models
+
+    Bare khayal "…" is the same as khayal generate "…".
+    """
+
+
+app.add_command(generate)
+app.add_command(animate)
+app.add_command(models)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit.
+
+    Exit codes: 0 done; 2 the input cannot be used; 130 stopped by Ctrl-C; 1 anything else that is not the
+    user's wish. What went wrong is one sentence on stderr; with `--json` it is one JSON object there, and
+    stdout stays empty. KHAYAL_DEBUG=1 adds the traceback.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    signal.signal(signal.SIGTERM, _terminate)
+    if not _is_debugging():
+        warnings.simplefilter("ignore")  # those of libraries are for developers
+    sys.exit(_run(given, as_json="--json" in given))
+
+
+def _run(args: list[str], *, as_json: bool) -> int:
+    try:
+        return app.main(args, prog_name="khayal", standalone_mode=False) or 0
+    except KhayalError as error:
+        details = {"what": error.what, "why": error.why, "fix": error.fix}
+        return _fail(str(error), type(error).__name__, error.exit_code, as_json=as_json, **details)
+    except click.ClickException as error:
+        return _fail(_sentence(error), type(error).__name__, error.exit_code, as_json=as_json)
+    except click.Abort as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise  # click says Abort for an EOFError too, and that would be our fault
+        return _fail(str(Cancelled()), Cancelled.__name__, STOPPED, as_json=as_json)
+
+
+def _fail(sentence: str, kind: str, exit_code: int, *, as_json: bool, **details: Any) -> int:
+    if _is_debugging():
+        traceback.print_exc()
+    if as_json:
+        told = {"kind": kind, "message": sentence, **details, "exit_code": exit_code}
+        click.echo(json.dumps({"error": told}, ensure_ascii=False), err=True)
+    else:
+        click.echo(sentence if exit_code == STOPPED else f"Error: {sentence}", err=True)
+    return exit_code
+
+
+def _sentence(error: click.ClickException) -> str:
+    sentence = error.format_message()
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{sentence.rstrip('.?')}. See: {error.ctx.command_path} --help"
+    return sentence
+
+
+def _is_debugging() -> bool:
+    return os.environ.get("KHAYAL_DEBUG", "") not in ("", "0")
+
+
+def _terminate(signum: int, frame: Any) -> NoReturn:
+    """What is unfinished is removed on the way out, as with Ctrl-C."""
+    sys.exit(128 + signum)

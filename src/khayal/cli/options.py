@@ -1,0 +1,140 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import click
+
+from khayal.errors import InputError
+from khayal.tasks import SOLVERS
+
+
+class Size(click.ParamType):
+    """WIDTHxHEIGHT in pixels; × and * do as well."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×*]\s*(\d{1,9})\s*", value)
+        if match is None:
+            raise InputError(f"“{value}” is not a size", fix="write width x height in pixels: 1280x704")
+        return int(match[1]), int(match[2])
+
+
+class Rate(click.ParamType):
+    """Frames per second: 24, 23.976 or 24000/1001."""
+
+    name = "F"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return float(Fraction(value)) if "/" in value else float(value)
+        except (ValueError, ZeroDivisionError, OverflowError):
+            raise InputError(
+                f"“{value}” is not a frame rate", fix="write a number: 24, or 24000/1001"
+            ) from None
+
+
+class Scales(click.ParamType):
+    """One guidance scale, or one for each expert: 5, or 4,3."""
+
+    name = "G"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | tuple[float, ...]:
+        try:
+            scales = tuple(float(scale) for scale in value.split(","))
+        except ValueError:
+            raise InputError(f"“{value}” is not a guidance scale", fix="write a number, such as 5") from None
+        return scales[0] if len(scales) == 1 else scales
+
+
+_MODEL = click.option(
+    "--model",
+    "-m",
+    metavar="M",
+    envvar="KHAYAL_MODEL",
+    show_envvar=True,
+    help="A checkpoint folder or a hub id; see khayal models.",
+)
+
+_SHAPE = (
+    click.option("--seconds", "-s", type=float, metavar="S", help="Total length; 0 makes one image."),
+    click.option("--size", type=Size(), metavar="WxH", help="Width and height in pixels, such as 1280x704."),
+    click.option(
+        "--fps", type=Rate(), metavar="F", help="Frames per second; other than the model's are resampled."
+    ),
+)
+
+_SAMPLING = (
+    click.option(
+        "--seed", type=int, metavar="N", help="The same seed makes the same video; drawn if not given."
+    ),
+    click.option("--steps", type=int, metavar="N", help="Denoising steps: more are finer and slower."),
+    click.option(
+        "--guidance",
+        type=Scales(),
+        metavar="G",
+        help="How strongly the prompt is followed; 1 is fastest. Two experts may take two: 4,3.",
+    ),
+    click.option("--negative", metavar="TEXT", help="What to keep away from."),
+    click.option("--solver", type=click.Choice(SOLVERS), help="How the steps are made."),
+    click.option(
+        "--variations",
+        type=click.IntRange(1, 1000),
+        default=1,
+        metavar="N",
+        help="Make N videos, with seeds that follow one another.",
+    ),
+)
+
+_MACHINE = (
+    click.option("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps."),
+    click.option("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16."),
+    click.option(
+        "--memory",
+        type=click.Choice(["auto", "high", "low"]),
+        default="auto",
+        help="low needs least memory and is slower; auto picks by an estimate.",
+    ),
+)
+
+_RESULT = (
+    click.option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="mp4, webm, gif, png by extension, or a folder/ of pngs. By default a new file here, named "
+        "after the prompt and the seed.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
+)
+
+
+def making_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that makes a video, in the order in which help shows them."""
+    for option in reversed((_MODEL, *_SHAPE, *_SAMPLING, *_MACHINE, *_RESULT)):
+        command = option(command)
+    return command
+
+
+def prompt_of(words: tuple[str, ...]) -> str:
+    """The words of the command line as one prompt; a single “-” reads it from stdin.
+
+    Raises:
+        InputError: the bytes are no text.
+    """
+    try:
+        prompt = sys.stdin.read() if words == ("-",) else " ".join(words)
+        prompt.encode()  # bytes that are no text arrive as lone surrogates
+    except UnicodeError:
+        raise InputError("The prompt is not text", why="it is not valid UTF-8") from None
+    return prompt.strip()

@@ -1,0 +1,62 @@
+"""The estimate of the time left, and durations in words."""
+
+import pytest
+
+from khayal.cli.console import Display, Estimate, duration
+
+
+def test_the_estimate_follows_the_pace():
+    now = 0.0
+    estimate = Estimate(lambda: now)
+    estimate.update("text", 1, 1)
+    assert (estimate.done, estimate.seconds_left) == (0, None)
+    now = 30.0  # the first step also loads the model
+    estimate.update("denoise", 1, 10)
+    assert estimate.seconds_left is None
+    now = 34.0
+    estimate.update("denoise", 3, 10)
+    assert estimate.seconds_left == pytest.approx(7 * 2 + 20 * 0.25)
+    now = 48.0
+    estimate.update("denoise", 10, 10)
+    assert estimate.seconds_left == pytest.approx(5)
+    assert estimate.done == pytest.approx(0.8)
+    estimate.update("decode", 4, 40)
+    now = 50.0
+    estimate.update("decode", 8, 40)
+    assert estimate.seconds_left == pytest.approx(16)
+    assert estimate.done == pytest.approx(0.84)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+class Step:
+    def __init__(self, stage, step, num_steps):
+        self.stage, self.step, self.num_steps = stage, step, num_steps
+
+
+def test_without_a_terminal_progress_is_lines(capsys):
+    with Display() as display:
+        for step in (
+            Step("text", 1, 1),
+            *(Step("denoise", k, 9) for k in range(1, 10)),
+            Step("decode", 4, 9),
+        ):
+            display.on_step(step)
+        display.note("photo.jpg was cropped.")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "Reading the prompt",
+        "Imagining 1/9",
+        "Developing 4/9",
+        "Note: photo.jpg was cropped.",
+    ]
+    with Display(is_quiet=True) as display:
+        display.on_step(Step("denoise", 1, 9))
+        display.note("photo.jpg was cropped.")
+    assert capsys.readouterr() == ("", "")
