@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from khayal.tasks import TASKS, WHOLE_SAMPLE_TASKS
 from khayal.timeline import Timeline
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
-_PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
+PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
 _NO_PART = ([None, None], None)
 
 
@@ -68,7 +68,12 @@ def open_checkpoint(model: str | Path | None = None) -> Checkpoint:
             pass  # a download that was broken off goes on below
     # The configs come first, so that a model that khayal cannot open is refused before the long part.
     CheckpointFolder(hub.download(name, hub.CONFIGS), name=name).configs()
-    return CheckpointFolder(hub.download(name, hub.EVERYTHING), name=name).describe()
+    try:
+        return CheckpointFolder(hub.download(name, hub.EVERYTHING), name=name).describe()
+    except MissingPartError as error:  # without a network, the hub's library gives what it has
+        raise CheckpointError(
+            error.what, why=error.why, fix="connect to the hub and open it again: what arrived is kept"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +137,7 @@ class Checkpoint:
                 fix=f"use a model with a level for each frame, for example {TI2V}",
             )
 
-    @property
+    @cached_property
     def geometry(self) -> Autoencoder:
         """The autoencoder without weights, for its ratios."""
         autoencoder: Any = self.parts["vae"].skeleton(self.autoencoder)
@@ -288,7 +293,7 @@ class CheckpointFolder:
 
     def _check_index(self, where: Path) -> None:
         known = {*ROLES, "tokenizer", "scheduler", "boundary_ratio", "expand_timesteps"}
-        if self.index.get("_class_name") not in _PIPELINES:
+        if self.index.get("_class_name") not in PIPELINES:
             raise CheckpointError(
                 f"{where} is for a {self.index.get('_class_name')}",
                 why="khayal opens Wan text-to-video checkpoints and its own",

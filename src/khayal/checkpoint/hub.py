@@ -8,9 +8,7 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
 
@@ -41,11 +39,20 @@ def is_hub_id(name: str) -> bool:
 
 
 def cached(name: str, *, cache: Path | None = None) -> Path | None:
-    """The folder of a model that was downloaded before, complete or not; None where there is none."""
+    """The folder of a model that was downloaded before, if need be in part; None where there is none."""
     try:
-        return Path(snapshot_download(name, cache_dir=cache, local_files_only=True))
+        return _snapshot(name, EVERYTHING, cache=cache, local_files_only=True)
     except LocalEntryNotFoundError:
         return None
+
+
+def cached_models(*, cache: Path | None = None) -> list[tuple[str, Path]]:
+    """All models that were downloaded before, of any kind, as (id, folder)."""
+    place = cache or Path(constants.HF_HUB_CACHE)
+    names = (
+        folder.name.removeprefix("models--").replace("--", "/", 1) for folder in place.glob("models--*--*")
+    )
+    return [(name, path) for name in sorted(names) if (path := cached(name, cache=cache)) is not None]
 
 
 def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None) -> Path:
@@ -55,11 +62,7 @@ def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None)
         CheckpointError: where there is no such model, no network, or no room.
     """
     try:
-        return Path(
-            snapshot_download(
-                name, cache_dir=cache, allow_patterns=list(patterns), ignore_patterns=list(_VARIANTS)
-            )
-        )
+        return _snapshot(name, patterns, cache=cache)
     except GatedRepoError as error:
         raise CheckpointError(
             f"The model {name} is behind a form on the hub",
@@ -71,14 +74,25 @@ def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None)
             f"There is no folder {name} here and no model {name} on the hub",
             fix="check the name: khayal models lists the known ones",
         ) from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        is_switched_off = constants.HF_HUB_OFFLINE
+    except Exception as error:  # each version of the library has its own errors of transport
+        cause = str(error.__cause__ or error).strip().splitlines()
         raise CheckpointError(
-            f"There is no folder {name} here, and the hub cannot be reached to download a model of that name",
-            why="HF_HUB_OFFLINE is set" if is_switched_off else "there is no connection",
-            fix="unset HF_HUB_OFFLINE" if is_switched_off else "connect, or give a checkpoint folder",
+            f"There is no folder {name} here, and no model of that name could be downloaded",
+            why="HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else cause[0] if cause else "",
+            fix="unset HF_HUB_OFFLINE, or give a checkpoint folder"
+            if constants.HF_HUB_OFFLINE
+            else "check the connection and try again: what arrived is kept",
         ) from error
-    except (HfHubHTTPError, OSError) as error:
-        raise CheckpointError(
-            f"The model {name} could not be downloaded", why=str(error), fix="try again: what arrived is kept"
-        ) from error
+
+
+def _snapshot(
+    name: str, patterns: tuple[str, ...], *, cache: Path | None, local_files_only: bool = False
+) -> Path:
+    folder = snapshot_download(
+        name,
+        cache_dir=cache,
+        allow_patterns=list(patterns),
+        ignore_patterns=list(_VARIANTS),
+        local_files_only=local_files_only,
+    )
+    return Path(folder)
