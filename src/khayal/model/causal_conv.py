@@ -13,16 +13,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from khayal.model import winograd
+
 
 class Past:
     """What a causal network remembers of a clip from one step to the next.
 
     Attributes:
         frames: for each layer with a kernel over time, the last frames of its input, b c t h w.
+        kernels: for each layer that takes `winograd`, its kernels in that form.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: dict[nn.Module, Tensor] | None = None) -> None:
         self.frames: dict[nn.Module, Tensor] = {}
+        self.kernels: dict[nn.Module, Tensor] = {} if kernels is None else kernels
+
+    def beside(self) -> Past:
+        """An empty past for another part of the same clip, with the kernels of this one."""
+        return Past(self.kernels)
 
 
 class CausalConv3d(nn.Conv3d):
@@ -51,8 +59,24 @@ class CausalConv3d(nn.Conv3d):
             # Before the first frame are zeros, so only the kernel's last tap meets anything.
             past.frames[self] = F.pad(x, (0, 0, 0, 0, self.num_past - 1, 0))
             return F.conv3d(x, self.weight[:, :, -1:], self.bias, padding=self.padding)
+        num_frames = x.shape[2]
         x = self.remember(x, past)
-        return super().forward(x)
+        if not self.takes_winograd(x, num_frames):
+            return super().forward(x)
+        if self not in past.kernels:
+            past.kernels[self] = winograd.prepare(self.weight, num_frames)
+        assert self.bias is not None
+        return winograd.convolve(x, past.kernels[self], self.bias)
+
+    def takes_winograd(self, x: Float[Tensor, "b c t h w"], num_frames: int) -> bool:
+        """Where products are what takes the time, and rounding is fine enough: in fp32 on a CPU."""
+        return (
+            num_frames in winograd.SCHEMES
+            and self.kernel_size == (3, 3, 3)
+            and x.device.type == "cpu"
+            and x.dtype is torch.float32
+            and not torch.is_grad_enabled()
+        )
 
     def remember(self, x: Float[Tensor, "b c t h w"], past: Past) -> Float[Tensor, "b c _ h w"]:
         """The remembered frames followed by `x`; its last frames are the next ones to remember."""

@@ -220,7 +220,8 @@ class WanAutoencoder(nn.Module):
     ) -> Iterator[Float[Tensor, "b 3 f H W"]]:
         """The same frames in order: one for the first latent, then four for each."""
         mean, std = self.statistics(latents)
-        past, tile_pasts = Past(), defaultdict[Tile, Past](Past)
+        past = Past()
+        tile_pasts = defaultdict[Tile, Past](past.beside)
         for step in latents.split(1, dim=2):
             z = self.post_quant_conv(channels_last(step * std + mean), past)
             x = self.decoder.low(z, past)
