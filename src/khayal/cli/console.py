@@ -90,14 +90,14 @@ class Display:
             self._live = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=24),
                 TextColumn("{task.fields[left]}"),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
                 transient=True,
                 redirect_stdout=False,
             )
-            self._live.add_task("", total=None, left="")
+            self._live.add_task("Starting", total=None, left="")
             self._live.start()
         return self
 

@@ -22,6 +22,8 @@ class Size(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value  # click may ask twice
         match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×*]\s*(\d{1,9})\s*", value)
         if match is None:
             raise InputError(f"“{value}” is not a size", fix="write width x height in pixels: 1280x704")
@@ -35,7 +37,7 @@ class Rate(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return float(Fraction(value)) if "/" in value else float(value)
+            return float(Fraction(value)) if "/" in str(value) else float(value)
         except (ValueError, ZeroDivisionError, OverflowError):
             raise InputError(
                 f"“{value}” is not a frame rate", fix="write a number: 24, or 24000/1001"
@@ -51,7 +53,7 @@ class Scales(click.ParamType):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float | tuple[float, ...]:
         try:
-            scales = tuple(float(scale) for scale in value.split(","))
+            scales = tuple(float(scale) for scale in str(value).split(","))
         except ValueError:
             raise InputError(f"“{value}” is not a guidance scale", fix="write a number, such as 5") from None
         return scales[0] if len(scales) == 1 else scales
