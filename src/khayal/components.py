@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psutil
 import torch
@@ -73,7 +73,7 @@ class Components:
         """On the device, or on the CPU where the residence says so."""
         device = torch.device("cpu") if self.residence.text_on_cpu else self.device
         load = self.checkpoint.load_text_encoder
-        return self._get("text_encoder", lambda: load(device, self.dtype), device)  # type: ignore[return-value]
+        return cast("UMT5Encoder", self._get("text_encoder", lambda: load(device, self.dtype), device))
 
     def transformer(self, expert: int = 0) -> SpacetimeTransformer:
         """One of the experts, ready to compute; its blocks may be streaming in."""
@@ -85,14 +85,16 @@ class Components:
                 return stream_blocks(load(cpu, self.dtype, expert=expert), self.device)
             return load(self.device, self.dtype, expert=expert)
 
-        return self._get(f"transformer {expert}", make, None if streams else self.device)  # type: ignore[return-value]
+        device = None if streams else self.device
+        return cast("SpacetimeTransformer", self._get(f"transformer {expert}", make, device))
 
     def autoencoder(self) -> Autoencoder:
         """On the device."""
-        load = self.checkpoint.load_autoencoder
-        return self._get(  # type: ignore[return-value]
-            "autoencoder", lambda: load(self.device, self.autoencoder_dtype), self.device
-        )
+
+        def make() -> nn.Module:
+            return cast(nn.Module, self.checkpoint.load_autoencoder(self.device, self.autoencoder_dtype))
+
+        return cast("Autoencoder", self._get("autoencoder", make, self.device))
 
     def _get(self, name: str, make: Callable[[], nn.Module], device: torch.device | None) -> nn.Module:
         if not self.residence.keeps_all:

@@ -56,10 +56,8 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "b m d"]:
         """Weigh the values and project them out. torch picks the kernel that the device has."""
         dtype = attention_dtype(values.device.type, values.dtype)
-        mixed = F.scaled_dot_product_attention(
-            *(part.to(dtype).transpose(1, 2) for part in (queries, keys, values)),
-            attn_mask=None if bias is None else bias.to(dtype),
-        )
+        q, k, v = (part.to(dtype).transpose(1, 2) for part in (queries, keys, values))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(dtype))
         out: Tensor = self.to_out[0](mixed.transpose(1, 2).flatten(2).to(values.dtype))
         return out
 
