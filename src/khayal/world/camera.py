@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from khayal.world.horizons import ENCLOSED
-from khayal.world.perform import Performance
+from khayal.world.perform import Performance, gallows_corners
 from khayal.world.render import WALL_RADIUS, Views
 from khayal.world.scene import Setup, Shot
 
@@ -77,6 +77,10 @@ def _watched(performance: Performance, setup: Setup, shot: Shot) -> Points:
                 own[: last + 1] = own[last]
             elif action.event == "leave":
                 own[first:] = own[first]
+        if scene.actors[number].is_hung:
+            own = np.concatenate(
+                [own, np.broadcast_to(gallows_corners(scene.actors[number]), (len(own), 4, 3))], 1
+            )
         corners.append(own[shot.start : shot.end])
     return np.concatenate(corners, axis=1)
 
@@ -145,7 +149,7 @@ def is_inside(performance: Performance, views: Views) -> bool:
 
 
 def screen_boxes(performance: Performance, views: Views) -> Float[np.ndarray, "f a 5"]:
-    """For every frame and actor: left, top, right, bottom in 0…1 of the frame (unclipped), and the nearest depth."""
+    """For each frame and actor: left, top, right, bottom in 0…1 of the frame (unclipped); nearest depth."""
     aspect = performance.scene.size[0] / performance.scene.size[1]
     rows = []
     for figure in performance.figures:

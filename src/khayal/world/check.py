@@ -1,4 +1,4 @@
-"""Broken scenes are found before they are drawn: each reason has a name, so that rejections can be counted."""
+"""Broken scenes are found before they are drawn; each reason has a name, so that they can be counted."""
 
 from __future__ import annotations
 

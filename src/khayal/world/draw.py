@@ -8,8 +8,9 @@ import numpy as np
 
 from khayal.errors import InputError
 from khayal.world import vocabulary as v
+from khayal.world.acts import Draft
 from khayal.world.heldout import SPLITS
-from khayal.world.plays import PLAYS, Draft
+from khayal.world.plays import PLAYS
 from khayal.world.scene import Scene, Setup, Shot
 
 MAX_SECONDS = 60.0

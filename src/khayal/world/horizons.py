@@ -1,4 +1,4 @@
-"""What stands around a scene: skies, hills, the sea, house fronts, walls, curtains; one picture for each light.
+"""What stands around a scene: skies, hills, the sea, house fronts, curtains; a picture for each light.
 
 A horizon is painted once for a third of the circle and repeats three times. Row 0 is the top. For an open
 setting the rows run from the zenith to a little below the horizon, squeezed so that the low sky has most of
@@ -18,13 +18,13 @@ BELOW = 0.06  # the share of rows under the horizon of an open setting
 SKIES: dict[str, tuple[Colour, Colour]] = {
     "day": ((0.18, 0.45, 0.88), (0.74, 0.87, 0.97)),
     "morning": ((0.45, 0.66, 0.92), (0.99, 0.90, 0.76)),
-    "sunset": ((0.26, 0.20, 0.48), (0.99, 0.52, 0.20)),
+    "sunset": ((0.45, 0.32, 0.62), (1.0, 0.62, 0.28)),
     "night": ((0.01, 0.02, 0.08), (0.07, 0.10, 0.24)),
 }
 SHADE: dict[str, Colour] = {
     "day": (1.0, 1.0, 1.0),
     "morning": (1.0, 0.93, 0.82),
-    "sunset": (0.80, 0.50, 0.40),
+    "sunset": (0.86, 0.62, 0.50),
     "night": (0.13, 0.16, 0.30),
     "lamp": (0.85, 0.66, 0.42),
     "spotlight": (0.42, 0.36, 0.36),
@@ -41,7 +41,7 @@ def sky(rng: np.random.Generator, light: str) -> Image:
     """A gradient with clouds by day, the sun low at sunset, stars and a moon at night."""
     up, x = _coordinates()
     high, low = SKIES[light]
-    amount = np.clip(up, 0, 1) ** (0.55 if light == "sunset" else 0.75)
+    amount = np.clip(up, 0, 1) ** (1.0 if light == "sunset" else 0.75)
     image = blend(tint(low, np.ones_like(up)), tint(high, np.ones_like(up)), amount)
     if light == "night":
         stars = rng.random(up.shape) > 0.9982

@@ -108,10 +108,10 @@ LIGHTING: dict[str, Lighting] = {
         elevation=34, azimuth=40, key=(0.80, 0.70, 0.52), fill=(0.12, 0.14, 0.18), ambient=(0.32, 0.34, 0.40)
     ),
     "sunset": Lighting(
-        elevation=25, azimuth=55, key=(0.88, 0.48, 0.22), fill=(0.16, 0.10, 0.14), ambient=(0.32, 0.24, 0.30)
+        elevation=25, azimuth=55, key=(0.84, 0.60, 0.38), fill=(0.13, 0.10, 0.12), ambient=(0.32, 0.29, 0.33)
     ),
     "night": Lighting(
-        elevation=62, azimuth=30, key=(0.34, 0.38, 0.54), fill=(0.10, 0.11, 0.16), ambient=(0.17, 0.19, 0.30)
+        elevation=62, azimuth=30, key=(0.40, 0.44, 0.60), fill=(0.10, 0.12, 0.17), ambient=(0.20, 0.22, 0.34)
     ),
     "lamp": Lighting(
         elevation=72, azimuth=-25, key=(0.74, 0.55, 0.30), fill=(0.12, 0.09, 0.06), ambient=(0.30, 0.24, 0.18)
@@ -121,7 +121,7 @@ LIGHTING: dict[str, Lighting] = {
     ),
 }
 STREET_NIGHT = Lighting(
-    elevation=66, azimuth=-35, key=(0.80, 0.62, 0.34), fill=(0.10, 0.12, 0.20), ambient=(0.22, 0.22, 0.32)
+    elevation=66, azimuth=-35, key=(0.86, 0.70, 0.44), fill=(0.12, 0.14, 0.20), ambient=(0.28, 0.28, 0.38)
 )
 
 

@@ -198,13 +198,20 @@ def decorate(scene: Scene) -> tuple[list[Piece], np.ndarray, np.ndarray]:
     return pieces, centres, axes
 
 
-def _gallows(rig: rigs.Rig, actor: Actor) -> None:
+def gallows_corners(actor: Actor) -> Float[np.ndarray, "4 3"]:
+    """The ends of the posts that hold a pendulum's beam."""
     x, y = actor.place
-    high = ROPE_LENGTH * SIZES[actor.size] + actor.extent[2] + 0.25
-    half = 1.75 * SIZES[actor.size]
-    for side in (-half, half):
-        rig.add("box", (0.06, 0.06, high / 2), (x + side, y, high / 2), "wood")
-    rig.add("box", (half + 0.1, 0.07, 0.07), (x, y, high + 0.05), "wood")
+    high = ROPE_LENGTH * SIZES[actor.size] + actor.extent[2] + 0.3
+    half = 1.6 * SIZES[actor.size]
+    return np.array([[x + side, y, z] for side in (-half, half) for z in (0.0, high)])
+
+
+def _gallows(rig: rigs.Rig, actor: Actor) -> None:
+    foot, head, other, _ = gallows_corners(actor)
+    high, half, middle = head[2] - 0.05, (other[0] - foot[0]) / 2, (other[0] + foot[0]) / 2
+    for x in (foot[0], other[0]):
+        rig.add("box", (0.06, 0.06, high / 2), (float(x), actor.place[1], high / 2), "wood")
+    rig.add("box", (half + 0.06, 0.07, 0.07), (middle, actor.place[1], high), "wood")
 
 
 def _surround(rig: rigs.Rig, scene: Scene) -> None:

@@ -1,7 +1,7 @@
 """Objects in MuJoCo: dropped, rolled, thrown, hung, knocked over; and characters that push them.
 
-**Restitution.** MuJoCo has no such parameter. A contact here is a spring and a damper given directly (negative
-`solref`): stiffness k and damping b per unit mass, so that a bounce is half a swing of a damped oscillator.
+**Restitution.** MuJoCo has no such parameter. A contact here is a spring and a damper given directly
+(negative `solref`): stiffness k and damping b per unit mass, so a bounce is half a swing of an oscillator.
 With ζ = b / 2√k and no pulling at the end of the contact, the ratio of speeds is (Schwager & Pöschel 2007)
 
     e = exp(−ζ/√(1−ζ²) · (π − atan2(2ζ√(1−ζ²), 1−2ζ²)))    for ζ < 1,
@@ -102,7 +102,8 @@ def _object_xml(scene: Scene, number: int) -> str:
     friction = sliding_friction(scene, number)
     contact = (
         f'contype="2" conaffinity="7" condim="6" priority="1" density="{DENSITY}" '
-        f'friction="{friction} 0.004 {ROLLING_FRICTION}" solref="-{stiffness} -{damping}" solimp="0.999 0.999 0.001"'
+        f'friction="{friction} 0.004 {ROLLING_FRICTION}" solref="-{stiffness} -{damping}" '
+        'solimp="0.999 0.999 0.001"'
     )
     if actor.is_hung:
         top = ROPE_LENGTH * SIZES[actor.size] + actor.extent[2] / 2
@@ -138,11 +139,15 @@ def _character_xml(actor: Actor, number: int) -> str:
     )
 
 
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(f"{v:.5f}" for v in values.ravel())
+
+
 def _model(scene: Scene) -> Any:
     mujoco = import_mujoco()
     points, _ = cone(16)
     meshes = "".join(
-        f'<mesh name="cone_{name}" vertex="{" ".join(f"{v:.5f}" for v in (points * np.array([0.475, 0.475, 0.55]) * scale).ravel())}"/>'
+        f'<mesh name="cone_{name}" vertex="{_numbers(points * np.array([0.475, 0.475, 0.55]) * scale)}"/>'
         for name, scale in SIZES.items()
     )
     bodies = "".join(
@@ -151,7 +156,8 @@ def _model(scene: Scene) -> Any:
     )
     step = ticks(scene.fps)[1]
     return mujoco.MjModel.from_xml_string(
-        f'<mujoco><option timestep="{step!r}" cone="elliptic" integrator="implicitfast" gravity="0 0 -{GRAVITY}"/>'
+        f'<mujoco><option timestep="{step!r}" cone="elliptic" integrator="implicitfast" '
+        f'gravity="0 0 -{GRAVITY}"/>'
         f'<asset>{meshes}</asset><worldbody><geom name="ground" type="plane" size="50 50 1" contype="1" '
         f'conaffinity="0" solimp="0.999 0.999 0.001"/>{bodies}</worldbody></mujoco>'
     )
@@ -315,13 +321,14 @@ class Simulation:
         }
         flat = [body for k in objects for body in bodies[k]]
         result = Trajectory(ticks_per_frame=self.per_frame, contacts=[set() for _ in range(scene.num_frames)])
-        starts = {round(a.start * scene.fps * self.per_frame): [] for a in scene.actions}
+        starts: dict[int, list[Action]] = {
+            round(a.start * scene.fps * self.per_frame): [] for a in scene.actions
+        }
         for action in scene.actions:
             if scene.actors[action.actor].is_object:
                 starts[round(action.start * scene.fps * self.per_frame)].append(action)
         places = np.empty((num_ticks, len(flat), 3))
         turns = np.empty((num_ticks, len(flat), 9))
-        speeds = np.empty((num_ticks, len(flat), 6))
         for tick in range(num_ticks):
             for action in starts.get(tick, ()):
                 self._begin(action)
@@ -329,7 +336,6 @@ class Simulation:
             self._lead(tick)
             mujoco.mj_step(self.model, data, STEPS_PER_TICK)
             places[tick], turns[tick] = data.xipos[flat], data.xmat[flat]
-            speeds[tick] = data.cvel[flat]
             if data.ncon:
                 owners = self.owner[data.contact.geom]
                 touching = data.contact.dist <= 0.0
@@ -338,7 +344,7 @@ class Simulation:
                     for pair, yes in zip(owners, touching, strict=True)
                     if yes
                 )
-        self._collect(result, objects, bodies, places, turns, speeds)
+        self._collect(result, objects, bodies, places, turns)
         return result
 
     def _collect(
@@ -348,11 +354,9 @@ class Simulation:
         bodies: dict[int, list[int]],
         places: np.ndarray,
         turns: np.ndarray,
-        speeds: np.ndarray,
     ) -> None:
         at = 0
-        # cvel is taken at the end of the step before positions were advanced, about the tree's centre of mass:
-        # velocity is measured from the positions instead.
+        # Velocity is measured from the positions: cvel is that of the last step but one.
         seconds = 1.0 / (self.scene.fps * self.per_frame)
         for number in objects:
             count = len(bodies[number])

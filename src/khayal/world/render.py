@@ -126,7 +126,7 @@ class Renderer:
     @property
     def name(self) -> str:
         """What draws, as OpenGL calls itself."""
-        from OpenGL import GL
+        from OpenGL import GL  # type: ignore[import-untyped]
 
         return str(GL.glGetString(GL.GL_RENDERER).decode())
 
@@ -146,7 +146,7 @@ class Renderer:
         if finish.material:
             material = self.materials[finish.material]
             geom.matid = material
-            geom.texcoord = 1 if is_mesh else 0
+            geom.texcoord = int(shape in ("dome", "drum"))
         geom.category = mujoco.mjtCatBit.mjCAT_DYNAMIC
         geom.segid = owner + 1
         geom.objid, geom.objtype = owner + 1, 5
@@ -196,7 +196,7 @@ class Renderer:
 
     def _move_surroundings(self, setting: str, origin: np.ndarray) -> None:
         """Horizons are far away: they go where the action goes. The ground keeps its texture in place."""
-        index, centre, turn = self.meshes["drum" if setting in ENCLOSED else "dome"]
+        _index, centre, turn = self.meshes["drum" if setting in ENCLOSED else "dome"]
         scale = np.diag((WALL_RADIUS, WALL_RADIUS, WALL_HEIGHT) if setting in ENCLOSED else (SKY_RADIUS,) * 3)
         step = GROUND_REPEAT.get(setting, 4.0)
         shift = np.array([np.round(origin[0] / step) * step, np.round(origin[1] / step) * step, 0.0])
@@ -207,7 +207,7 @@ class Renderer:
         self.geoms[1].pos = np.array([origin[0], origin[1], 0.0]) + scale @ centre
 
     def _transforms(self, cast: Cast) -> tuple[np.ndarray, np.ndarray]:
-        """Centres and matrices as the driver needs them: meshes are scaled and undo MuJoCo's own re-centring."""
+        """Centres and matrices for the driver: meshes scaled and moved back to where they were made."""
         centres, axes = cast.centres.copy(), cast.axes.copy()
         for p, piece in enumerate(cast.pieces):
             if piece.shape in self.meshes:

@@ -150,7 +150,7 @@ def grain(rng: np.random.Generator, side: int = 64) -> list[Image]:
     """Six faces of wood grain, pale, to be multiplied by the actor's colour."""
     _, x = _grid(side, side)
     rings = np.sin(2 * np.pi * (5 * x + 0.35 * noise(rng, side, side, 1.4, stretch=3.0)))
-    face = tint((1.0, 0.93, 0.82), 0.80 + 0.16 * rings + 0.08 * noise(rng, side, side, 0.6, stretch=3.0))
+    face = tint((1.0, 0.93, 0.82), 0.88 + 0.11 * rings + 0.06 * noise(rng, side, side, 0.6, stretch=3.0))
     return [face] * 6
 
 

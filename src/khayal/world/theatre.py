@@ -1,4 +1,4 @@
-"""From a seed to a played and filmed scene: draw, play, film, check; throw away what is broken and draw again."""
+"""From a seed to a played and filmed scene: draw, play, film, check; what is broken is drawn again."""
 
 from __future__ import annotations
 
