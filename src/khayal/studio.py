@@ -22,6 +22,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from khayal import tasks
+from khayal.checkpoint import untrained
 from khayal.checkpoint.folder import Checkpoint, open_checkpoint
 from khayal.clip import Clip
 from khayal.components import Components, has_native_bf16, pick_device
@@ -35,6 +36,10 @@ from khayal.sample.solvers import SOLVERS
 from khayal.tasks import Column, Media, Plan, Request
 from khayal.timeline import Timeline, nearest_size
 
+UNTRAINED_NOTE = (
+    "This version of khayal comes without trained weights, so the video shows noise: name a checkpoint, such"
+    " as --model Wan-AI/Wan2.2-TI2V-5B-Diffusers."
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -178,7 +183,7 @@ class Studio:
         settings = self._settle(request)
         plan = tasks.PLANNERS[type(request)](request, self.timeline, self.checkpoint.defaults.seconds)
         residence = self._reside(plan, settings)
-        notes: list[str] = []
+        notes = [] if self.checkpoint.name != untrained.NAME else [UNTRAINED_NOTE]
         (columns,) = plan.canvases
         num_frames = sum(column.num_frames for column in columns if column.is_shown)
         canvas = self._canvas(plan, settings, notes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from khayal.errors import InputError
 from khayal.timeline import Timeline
@@ -25,8 +25,6 @@ MAX_SECONDS = 3600.0
 MAX_STEPS = 1000
 MAX_PROMPT = 32_000
 SOLVERS = ("euler", "heun", "unipc")
-
-Solver = Literal["euler", "heun", "unipc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ class Request:
     guidance: float | tuple[float, ...] | None = None
     guidance_interval: tuple[float, float] | None = None
     negative: str | None = None
-    solver: Solver | None = None
+    solver: str | None = None
 
     task: ClassVar[str]
     needs_prompt: ClassVar[bool] = True
@@ -114,7 +112,7 @@ class AnimateRequest(Request):
 
     prompt: str = ""
     image: Any
-    fit: Literal["crop", "pad"] = "crop"
+    fit: str = "crop"
 
     task = "animate"
     needs_prompt = False

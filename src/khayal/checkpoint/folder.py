@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from khayal.checkpoint import hub
+from khayal.checkpoint import hub, untrained
 from khayal.checkpoint.configs import MissingPartError, read_json
 from khayal.checkpoint.defaults import Defaults, parse_defaults, published_defaults
 from khayal.checkpoint.keys import ROLES, TI2V, Part, part_of
@@ -40,17 +40,15 @@ def open_checkpoint(model: str | Path | None = None) -> Checkpoint:
     """Describe a local folder, or a model of the Hugging Face hub, downloaded where it is not there yet.
 
     An existing folder comes first; anything else that looks like ORG/NAME is a hub id. None stands for the
-    model that khayal comes with.
+    model that khayal comes with; while there is none, for one with random weights, made on first use.
 
     Raises:
         CheckpointError: where there is no such folder or model, or it cannot be opened.
     """
     if model is None:
-        if not (EMBEDDED / "model_index.json").is_file():
-            raise CheckpointError(
-                "No model was named", why="this version of khayal comes without one", fix=_FOLDER_HINT
-            )
-        return CheckpointFolder(EMBEDDED, name="khayal").describe()
+        if (EMBEDDED / "model_index.json").is_file():
+            return CheckpointFolder(EMBEDDED, name="khayal").describe()
+        return CheckpointFolder(untrained.untrained_folder(), name=untrained.NAME).describe()
     path, name = Path(model).expanduser(), str(model)
     if path.is_dir():
         return CheckpointFolder(path).describe()
