@@ -21,16 +21,10 @@ class Past:
 
     Attributes:
         frames: for each layer with a kernel over time, the last frames of its input, b c t h w.
-        kernels: for each layer that takes `winograd`, its kernels in that form.
     """
 
-    def __init__(self, kernels: dict[nn.Module, Tensor] | None = None) -> None:
+    def __init__(self) -> None:
         self.frames: dict[nn.Module, Tensor] = {}
-        self.kernels: dict[nn.Module, Tensor] = {} if kernels is None else kernels
-
-    def beside(self) -> Past:
-        """An empty past for another part of the same clip, with the kernels of this one."""
-        return Past(self.kernels)
 
 
 class CausalConv3d(nn.Conv3d):
@@ -54,40 +48,51 @@ class CausalConv3d(nn.Conv3d):
         self, x: Float[Tensor, "b c t h w"], past: Past
     ) -> Float[Tensor, "b d _ h w"]:
         if self.num_past == 0:
-            return super().forward(x)
-        if self not in past.frames and x.shape[2] == 1:
-            # Before the first frame are zeros, so only the kernel's last tap meets anything.
-            past.frames[self] = F.pad(x, (0, 0, 0, 0, self.num_past - 1, 0))
-            return F.conv3d(x, self.weight[:, :, -1:], self.bias, padding=self.padding)
-        num_frames = x.shape[2]
-        x = self.remember(x, past)
-        if not self.takes_winograd(x, num_frames):
-            return super().forward(x)
-        if self not in past.kernels:
-            past.kernels[self] = winograd.prepare(self.weight, num_frames)
-        assert self.bias is not None
-        return winograd.convolve(x, past.kernels[self], self.bias)
+            return as_frames(F.conv2d(as_images(x), self.weight[:, :, 0], self.bias), x.shape[0])
+        earlier = past.frames.get(self)
+        assert earlier is not None or x.shape[2] == 1, "a clip's first step is its first frame"
+        if earlier is not None and self.takes_winograd(x):
+            assert self.bias is not None
+            y = winograd.convolve(earlier, x, winograd.prepare(self.weight, x.shape[2]), self.bias)
+        else:
+            y = self.convolve(x if earlier is None else torch.cat([earlier, x], dim=2))
+        self.remember(x, past)
+        return y
 
-    def takes_winograd(self, x: Float[Tensor, "b c t h w"], num_frames: int) -> bool:
+    def convolve(self, taps: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d _ h w"]:
+        """The convolution without the past: `taps` are all the frames that it sees."""
+        if taps.shape[2] > self.kernel_size[0]:
+            return super().forward(taps)
+        # One frame comes out, so the taps over time are but more channels. Before a clip's first frame are
+        # zeros: there the kernel's last tap alone meets anything.
+        images = taps.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        weight = self.weight[:, :, -taps.shape[2] :].flatten(1, 2)
+        return F.conv2d(images, weight, self.bias, padding=self.padding[1:]).unsqueeze(2)
+
+    def remember(self, x: Float[Tensor, "b c t h w"], past: Past) -> None:
+        """Keep the last `num_past` of all frames so far, zeros before them."""
+        earlier = past.frames.get(self)
+        missing = self.num_past - x.shape[2]
+        if missing <= 0:
+            last = x[:, :, -self.num_past :]
+        elif earlier is None:
+            last = F.pad(x, (0, 0, 0, 0, missing, 0))
+        else:
+            last = torch.cat([earlier[:, :, -missing:], x], dim=2)
+        if earlier is None or torch.is_grad_enabled():
+            past.frames[self] = last.clone()  # a view would keep the whole step's frames alive
+        else:
+            earlier.copy_(last)
+
+    def takes_winograd(self, x: Float[Tensor, "b c t h w"]) -> bool:
         """Where products are what takes the time, and rounding is fine enough: in fp32 on a CPU."""
         return (
-            num_frames in winograd.SCHEMES
+            x.shape[2] in winograd.SCHEMES
             and self.kernel_size == (3, 3, 3)
             and x.device.type == "cpu"
             and x.dtype is torch.float32
             and not torch.is_grad_enabled()
         )
-
-    def remember(self, x: Float[Tensor, "b c t h w"], past: Past) -> Float[Tensor, "b c _ h w"]:
-        """The remembered frames followed by `x`; its last frames are the next ones to remember."""
-        earlier = past.frames.get(self)
-        if earlier is None:
-            joined = F.pad(x, (0, 0, 0, 0, self.num_past, 0))
-        else:
-            joined = torch.cat([earlier, x], dim=2)
-        # A copy, since a view would keep the whole step's frames alive.
-        past.frames[self] = joined[:, :, -self.num_past :].clone()
-        return joined
 
 
 class RmsNorm(nn.Module):

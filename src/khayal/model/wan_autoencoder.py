@@ -220,8 +220,7 @@ class WanAutoencoder(nn.Module):
     ) -> Iterator[Float[Tensor, "b 3 f H W"]]:
         """The same frames in order: one for the first latent, then four for each."""
         mean, std = self.statistics(latents)
-        past = Past()
-        tile_pasts = defaultdict[Tile, Past](past.beside)
+        past, tile_pasts = Past(), defaultdict[Tile, Past](Past)
         for step in latents.split(1, dim=2):
             z = self.post_quant_conv(channels_last(step * std + mean), past)
             x = self.decoder.low(z, past)

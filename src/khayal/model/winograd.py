@@ -53,6 +53,9 @@ SCHEMES = {
 }
 
 
+STRIP_BYTES = 8 << 20  # small beside the frames of a step, large enough to keep the convolutions busy
+
+
 def prepare(weight: Float[Tensor, "d c 3 3 3"], num_outputs: int) -> Float[Tensor, "j d c 3 3"]:
     """The kernels of the products: combinations of the three taps over time."""
     taps = weight.new_tensor(SCHEMES[num_outputs].taps)
@@ -60,23 +63,43 @@ def prepare(weight: Float[Tensor, "d c 3 3 3"], num_outputs: int) -> Float[Tenso
 
 
 def convolve(
-    frames: Float[Tensor, "b c t h w"], kernels: Float[Tensor, "j d c 3 3"], bias: Float[Tensor, "d"]
+    earlier: Float[Tensor, "b c 2 h w"],
+    frames: Float[Tensor, "b c n h w"],
+    kernels: Float[Tensor, "j d c 3 3"],
+    bias: Float[Tensor, "d"],
 ) -> Float[Tensor, "b d n h w"]:
-    """The convolution of n + 2 frames: n frames of the same size, zeros around the edges.
+    """The convolution of n frames and the two before them: n frames, zeros around the edges.
+
+    It works on strips of rows, so that what stands between the three sums stays small.
 
     Args:
         kernels: of `prepare(weight, n)`.
     """
-    batch, _, num_inputs, height, _ = frames.shape
-    scheme = SCHEMES[num_inputs - 2]
-    flat = rearrange(frames, "b c t h w -> b t (h w c)")
-    mixed = frames.new_tensor(scheme.inputs) @ flat
-    images = rearrange(mixed, "b t (h w c) -> t b c h w", h=height, c=frames.shape[1])
+    batch, channels, num_frames, height, width = frames.shape
+    num_bytes = batch * channels * len(kernels) * height * width * frames.itemsize
+    rows = -(-height // max(1, round(num_bytes / STRIP_BYTES)))
+    out = frames.new_empty(batch, num_frames, height, width, len(bias))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        low, high = max(top - 1, 0), min(bottom + 1, height)
+        strip = torch.cat([earlier[:, :, :, low:high], frames[:, :, :, low:high]], dim=2)
+        if low == top or high == bottom:
+            strip = F.pad(strip, (0, 0, int(low == top), int(high == bottom)))
+        out[:, :, top:bottom] = _convolve_strip(strip, kernels, bias)
+    return rearrange(out, "b n h w d -> b d n h w")
+
+
+def _convolve_strip(
+    frames: Float[Tensor, "b c j h w"], kernels: Float[Tensor, "j d c 3 3"], bias: Float[Tensor, "d"]
+) -> Float[Tensor, "b n h2 w d"]:
+    scheme = SCHEMES[len(kernels) - 2]
+    height, channels = frames.shape[3], frames.shape[1]
+    mixed = frames.new_tensor(scheme.inputs) @ rearrange(frames, "b c j h w -> b j (h w c)")
+    images = rearrange(mixed, "b j (h w c) -> j b c h w", h=height, c=channels)
     # Product 1 goes into every output once, so it carries the bias.
     products = [
-        F.conv2d(image, kernel, bias if index == 1 else None, padding=1)
+        F.conv2d(image, kernel, bias if index == 1 else None, padding=(0, 1))
         for index, (image, kernel) in enumerate(zip(images, kernels, strict=True))
     ]
-    stacked = rearrange(products, "t b d h w -> b t (h w d)")
-    outputs = frames.new_tensor(scheme.outputs) @ stacked
-    return rearrange(outputs, "b t (h w d) -> b d t h w", h=height, d=bias.shape[0])
+    outputs = frames.new_tensor(scheme.outputs) @ rearrange(products, "j b d h w -> b j (h w d)")
+    return rearrange(outputs, "b n (h w d) -> b n h w d", h=height - 2, d=len(bias))
