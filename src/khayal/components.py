@@ -10,7 +10,8 @@ import psutil
 import torch
 from torch import nn
 
-from khayal.memory import Residence, stream_blocks
+from khayal.memory import Residence
+from khayal.streaming import stream_blocks
 
 if TYPE_CHECKING:
     from khayal.checkpoint.folder import Checkpoint

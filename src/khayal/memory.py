@@ -10,23 +10,19 @@ Three ways of running, from most memory to least; all give the same frames:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from typing import Literal
 
 import psutil
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
 
-from khayal.errors import CapacityError
-from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
-from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
-from khayal.model.transformer import SpacetimeTransformer, TransformerConfig
-from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
+from khayal.errors import CapacityError, InputError
+from khayal.footprint import decoder_bytes, num_parameters, transformer_bytes
+from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
+from khayal.model.text import UMT5EncoderConfig
+from khayal.model.transformer import TransformerConfig
+from khayal.model.wan_autoencoder import WanAutoencoderConfig
 
-Mode = Literal["auto", "high", "low"]
+MODES = ("auto", "high", "low")
 GIB = 2**30
 ROOM_TO_SPARE = 1.15  # allocators round up and keep gaps
 TILE = 20
@@ -93,67 +89,23 @@ MIDDLE = Residence(keeps_all=False, is_batched=False)
 LOW = Residence(keeps_all=False, is_batched=False, text_on_cpu=True, streams_blocks=True, tile=TILE)
 
 
-@cache
-def num_parameters(config: object) -> int:
-    """Counted on the meta device, without memory for a single weight."""
-    kinds: dict[type, Callable[..., nn.Module]] = {
-        UMT5EncoderConfig: UMT5Encoder,
-        TransformerConfig: SpacetimeTransformer,
-        WanAutoencoderConfig: WanAutoencoder,
-        ChunkAutoencoderConfig: ChunkAutoencoder,
-    }
-    with torch.device("meta"):
-        return sum(p.numel() for p in kinds[type(config)](config).parameters())
-
-
 def estimate(parts: Parts, work: Work, residence: Residence) -> int:
     """Bytes on the device at the highest point of a run."""
-    size, decoder_size = parts.dtype.itemsize, parts.autoencoder_dtype.itemsize
-    text = 0 if residence.text_on_cpu else num_parameters(parts.text) * size
-    transformer = num_parameters(parts.transformer) * size
+    text = 0 if residence.text_on_cpu else num_parameters(parts.text) * parts.dtype.itemsize
+    encoding = (
+        0 if residence.text_on_cpu else work.text_length * parts.text.d_model * 16 * parts.dtype.itemsize
+    )
+    transformer = num_parameters(parts.transformer) * parts.dtype.itemsize
     if residence.streams_blocks:
         transformer = int(transformer * 2.5 / parts.transformer.num_layers)  # two slots, and the ends
     transformer *= parts.num_experts if residence.keeps_all else 1
-    decoder = num_parameters(parts.autoencoder) * decoder_size
-    encoding = work.text_length * parts.text.d_model * 16 * size
-    denoising = _denoising_bytes(parts, work, residence)
-    decoding = _decoding_bytes(parts, work, residence)
+    batch = 2 if work.is_guided and residence.is_batched else 1
+    denoising = transformer_bytes(parts.transformer, (batch, *work.latents), parts.dtype)
+    decoder = num_parameters(parts.autoencoder) * parts.autoencoder_dtype.itemsize
+    decoding = decoder_bytes(parts.autoencoder, work.latents, parts.autoencoder_dtype, residence.tile)
     if residence.keeps_all:
         return int((text + transformer + decoder + max(encoding, denoising, decoding)) * ROOM_TO_SPARE)
     return int(max(text + encoding, transformer + denoising, decoder + decoding) * ROOM_TO_SPARE)
-
-
-def _denoising_bytes(parts: Parts, work: Work, residence: Residence) -> int:
-    """The residual stream in fp32, and the widest moment of a block: attention or feed-forward."""
-    config, size = parts.transformer, parts.dtype.itemsize
-    t, h, w = work.latents
-    _, rows, columns = config.patch_size
-    prompts = 2 if work.is_guided and residence.is_batched else 1
-    tokens = prompts * t * (h // rows) * (w // columns)
-    residual = 3 * 4 * config.width  # the stream, its normed copy, the modulated one
-    attention = (2 * 4 + 6 * size) * config.width  # queries and keys in fp32 while they turn, then all
-    feed_forward = 2 * size * config.ffn_dim
-    kept_text = 2 * 2 * 64 * config.width * size * config.num_layers
-    return tokens * (residual + max(attention, feed_forward)) + kept_text
-
-
-def _decoding_bytes(parts: Parts, work: Work, residence: Residence) -> int:
-    """Activations of one latent's frames at full resolution, and the frames that causal layers remember."""
-    config, size = parts.autoencoder, parts.autoencoder_dtype.itemsize
-    _, h, w = work.latents
-    tile = residence.tile or max(h, w)
-    inside = min(h, tile) * min(w, tile)
-    if isinstance(config, ChunkAutoencoderConfig):
-        pixels = 16 * 16 * 4
-        return h * w * pixels * 3 * size + inside * pixels * 8 * size
-    scale = 2 ** (len(config.dim_mult) - 1)
-    base = config.decoder_base_dim or config.base_dim
-    frames = 2 ** sum(config.temperal_downsample)
-    num_convolutions = 2 * (config.num_res_blocks + 1)
-    widest = base * config.dim_mult[0] + (base * config.dim_mult[1] if len(config.dim_mult) > 1 else 0)
-    activations = inside * scale**2 * widest * (frames + 2) * 3 * size
-    remembered = h * w * scale**2 * widest * 2 * num_convolutions * size
-    return activations + remembered
 
 
 def available_bytes(device: torch.device) -> int:
@@ -166,14 +118,17 @@ def available_bytes(device: torch.device) -> int:
 
 
 def choose(
-    mode: Mode, parts: Parts, work: Work, device: torch.device, *, available: int | None = None
+    mode: str, parts: Parts, work: Work, device: torch.device, *, available: int | None = None
 ) -> Residence:
     """The way of running that `mode` names, or for auto the first that fits.
 
     Raises:
+        InputError: for a mode that does not exist.
         CapacityError: where the least demanding of the permitted ways does not fit.
     """
     # Weights that are in CPU memory already need no streaming to a CPU; MPS shares its memory.
+    if mode not in MODES:
+        raise InputError(f"There is no memory mode “{mode}”", fix=f"take one of {', '.join(MODES)}")
     low = LOW if device.type == "cuda" else replace(LOW, streams_blocks=False, text_on_cpu=False)
     ways = {"high": [HIGH], "low": [low], "auto": [HIGH, MIDDLE, low]}[mode]
     free = available_bytes(device) if available is None else available
@@ -190,64 +145,3 @@ def choose(
             else "make it smaller or shorter (--size, --seconds), or close other programs"
         ),
     )
-
-
-class StreamedBlocks:
-    """Blocks that live in CPU memory and visit the device one after the other.
-
-    While block i computes, the weights of block i+1 are copied into the other of two slots, on a stream
-    of their own. The blocks must have the same shapes. Works on any device; only CUDA overlaps.
-
-    Args:
-        blocks: on the CPU. They are read, never changed.
-        device: where they compute.
-    """
-
-    def __init__(self, blocks: nn.ModuleList, device: torch.device) -> None:
-        self._blocks = list(blocks)
-        self._device = device
-        overlaps = device.type == "cuda"
-        self._copying = torch.cuda.Stream(device) if overlaps else None
-        self._weights = [dict(block.named_parameters()) for block in self._blocks]
-        if overlaps:  # pageable memory would make every copy wait
-            for weights in self._weights:
-                for parameter in weights.values():
-                    parameter.data = parameter.data.pin_memory()
-        first = self._weights[0]
-        self._slots = [{name: torch.empty_like(p, device=device) for name, p in first.items()} for _ in "ab"]
-
-    def __iter__(self) -> Iterator[Callable[..., Tensor]]:
-        self._fetch(0)
-        for index, block in enumerate(self._blocks):
-            if self._copying is not None:
-                torch.cuda.current_stream(self._device).wait_stream(self._copying)
-            if index + 1 < len(self._blocks):
-                self._fetch(index + 1)
-            yield partial(_call_with, block, self._slots[index % 2])
-
-    def _fetch(self, index: int) -> None:
-        slot, weights = self._slots[index % 2], self._weights[index]
-        if self._copying is None:
-            for name, parameter in weights.items():
-                slot[name].copy_(parameter)
-            return
-        # The block that used this slot before has been queued already: wait for it, not for later ones.
-        self._copying.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(self._copying):
-            for name, parameter in weights.items():
-                slot[name].copy_(parameter, non_blocking=True)
-
-
-def _call_with(block: nn.Module, weights: dict[str, Tensor], *args: object) -> Tensor:
-    out: Tensor = functional_call(block, weights, args)
-    return out
-
-
-def stream_blocks(transformer: SpacetimeTransformer, device: torch.device) -> SpacetimeTransformer:
-    """Leave a transformer's blocks on the CPU, stream them when they are needed, and move the rest."""
-    blocks = transformer.blocks
-    assert isinstance(blocks, nn.ModuleList)
-    del transformer.blocks
-    transformer.to(device)
-    transformer.blocks = StreamedBlocks(blocks, device)  # type: ignore[assignment]
-    return transformer

@@ -28,7 +28,7 @@ from khayal.clip import Clip
 from khayal.components import Components, has_native_bf16, pick_device
 from khayal.errors import InputError
 from khayal.images import fit_image, open_image
-from khayal.memory import Mode, Parts, Residence, Work, choose
+from khayal.memory import Parts, Residence, Work, choose
 from khayal.sample.canvas import Canvas
 from khayal.sample.denoise import denoise
 from khayal.sample.guidance import Expert, Guidance, GuidedModel
@@ -84,7 +84,7 @@ OnStep = Callable[[Progress], None]
 
 
 def open(
-    model: str | Path | None = None, *, device: str = "auto", dtype: str = "auto", memory: Mode = "auto"
+    model: str | Path | None = None, *, device: str = "auto", dtype: str = "auto", memory: str = "auto"
 ) -> Studio:
     """Open a checkpoint folder, or one of the hub by its id.
 
@@ -106,7 +106,7 @@ class Studio:
     """A checkpoint with the tasks that it can do. Every task takes what `khayal.tasks.Request` lists."""
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str = "auto", dtype: str = "auto", memory: Mode = "auto"
+        self, checkpoint: Checkpoint, *, device: str = "auto", dtype: str = "auto", memory: str = "auto"
     ) -> None:
         self.checkpoint = checkpoint
         self.device = _checked_device(device)

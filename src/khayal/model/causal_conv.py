@@ -26,6 +26,10 @@ class Past:
     def __init__(self) -> None:
         self.frames: dict[nn.Module, Tensor] = {}
 
+    def move(self, device: torch.device) -> None:
+        """Keep the frames on another device, as where a tile's past waits for its turn."""
+        self.frames = {layer: frames.to(device) for layer, frames in self.frames.items()}
+
 
 class CausalConv3d(nn.Conv3d):
     """A convolution whose output frame sees its own input frame and earlier ones; size kept in space.
@@ -48,7 +52,7 @@ class CausalConv3d(nn.Conv3d):
         self, x: Float[Tensor, "b c t h w"], past: Past
     ) -> Float[Tensor, "b d _ h w"]:
         if self.num_past == 0:
-            return as_frames(F.conv2d(as_images(x), self.weight[:, :, 0], self.bias), x.shape[0])
+            return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
         earlier = past.frames.get(self)
         assert earlier is not None or x.shape[2] == 1, "a clip's first step is its first frame"
         if earlier is not None and self.takes_winograd(x):

@@ -233,12 +233,19 @@ class WanAutoencoder(nn.Module):
     def high_on_tiles(
         self, x: Float[Tensor, "b c t h w"], pasts: defaultdict[Tile, Past], *, side: int
     ) -> Float[Tensor, "b d f H W"]:
-        """The layers of high resolution, a tile at a time; every tile has a past of its own."""
+        """The layers of high resolution, a tile at a time; every tile has a past of its own.
+
+        The pasts together are as large as without tiles, so they wait in CPU memory where that is another.
+        """
+        waits_here = x.device.type in ("cpu", "mps")
         scale = self.spatial_ratio // self.patch >> self.decoder.num_low
         size = (x.shape[-2] * scale, x.shape[-1] * scale)
         whole: Tensor | None = None
         for tile in tiles_of(x, side=side, halo=self.decoder.halo):
-            y = self.decoder.high(channels_last(tile.cut(x)), pasts[tile])
+            past = pasts[tile]
+            past.move(x.device)
+            y = self.decoder.high(channels_last(tile.cut(x)), past)
+            past.move(x.device if waits_here else torch.device("cpu"))
             whole = y.new_empty(*y.shape[:3], *size) if whole is None else whole
             tile.paste(y, onto=whole)
         assert whole is not None, "a frame has at least one tile"

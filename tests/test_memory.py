@@ -1,0 +1,166 @@
+"""Memory: what is estimated, what is chosen, and that no way of running changes the frames."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import khayal
+from khayal.errors import CapacityError
+from khayal.footprint import LiveBytes, decoder_bytes
+from khayal.memory import GIB, HIGH, LOW, MIDDLE, Parts, Work, choose, estimate
+from khayal.model.text import UMT5EncoderConfig
+from khayal.model.transformer import SpacetimeTransformer, TransformerConfig
+from khayal.model.wan_autoencoder import WanAutoencoderConfig
+from khayal.streaming import StreamedBlocks, stream_blocks
+
+CUDA = torch.device("cuda")
+TI2V_5B = Parts(
+    text=UMT5EncoderConfig(
+        vocab_size=256_384, d_model=4096, d_kv=64, d_ff=10_240, num_layers=24, num_heads=64
+    ),
+    transformer=TransformerConfig(
+        num_attention_heads=24, in_channels=48, out_channels=48, ffn_dim=14_336, num_layers=30
+    ),
+    autoencoder=WanAutoencoderConfig(
+        base_dim=160,
+        decoder_base_dim=256,
+        z_dim=48,
+        is_residual=True,
+        patch_size=2,
+        in_channels=12,
+        out_channels=12,
+        scale_factor_spatial=16,
+        latents_mean=(0.0,) * 48,
+        latents_std=(1.0,) * 48,
+    ),
+    dtype=torch.bfloat16,
+    autoencoder_dtype=torch.float32,
+)
+FIVE_SECONDS_OF_720P = Work(latents=(31, 44, 80))
+TINY = TransformerConfig(
+    num_attention_heads=2,
+    attention_head_dim=12,
+    in_channels=4,
+    out_channels=4,
+    text_dim=16,
+    ffn_dim=48,
+    num_layers=5,
+)
+
+
+def choice(mode, free, work=FIVE_SECONDS_OF_720P):
+    """What would be chosen on a GPU with `free` GB, without one."""
+    return choose(mode, TI2V_5B, work, CUDA, available=int(free * GIB))
+
+
+def test_ti2v_5b_at_720p_fits_24_gb_in_auto_and_12_gb_in_low():
+    assert choice("auto", 23.0).name in ("high", "one component at a time")
+    assert choice("low", 11.0).streams_blocks
+    assert choice("auto", 11.0) == choice("low", 11.0)
+    assert choice("auto", 80.0).keeps_all
+
+
+def test_low_needs_least_and_high_most():
+    needed = [estimate(TI2V_5B, FIVE_SECONDS_OF_720P, way) for way in (HIGH, MIDDLE, LOW)]
+    assert needed == sorted(needed, reverse=True)
+    assert needed[0] > 25 * GIB  # the weights alone
+
+
+def test_a_longer_or_larger_video_needs_more():
+    small, longer, larger = (Work(latents=shape) for shape in ((8, 22, 40), (31, 22, 40), (8, 44, 40)))
+    for way in (HIGH, MIDDLE):
+        needed = estimate(TI2V_5B, small, way)
+        assert estimate(TI2V_5B, longer, way) >= needed
+        assert estimate(TI2V_5B, larger, way) > needed
+    assert estimate(TI2V_5B, replace(longer, latents=(200, 22, 40)), MIDDLE) > estimate(
+        TI2V_5B, longer, MIDDLE
+    )
+
+
+def test_decoding_needs_the_same_for_any_length():
+    for tile in (None, 20):
+        short, minute = (
+            decoder_bytes(TI2V_5B.autoencoder, (t, 44, 80), torch.float32, tile) for t in (4, 360)
+        )
+        assert minute == pytest.approx(short, rel=1e-3)
+
+
+def test_what_does_not_fit_says_what_to_change():
+    with pytest.raises(
+        CapacityError, match=r"about \d+\.\d GB on cuda and 3\.0 GB are free.*--size, --seconds"
+    ):
+        choice("auto", 3.0)
+    with pytest.raises(CapacityError, match="Use --memory auto"):
+        choice("high", 12.0)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(khayal.KhayalError, match="no memory mode “huge”"):
+        choose("huge", TI2V_5B, FIVE_SECONDS_OF_720P, CUDA, available=GIB)
+
+
+def test_streamed_blocks_compute_the_same():
+    torch.manual_seed(0)
+    whole = SpacetimeTransformer(TINY).eval()
+    streamed = SpacetimeTransformer(TINY).eval()
+    streamed.load_state_dict(whole.state_dict())
+    stream_blocks(streamed, torch.device("cpu"))
+    latents, text = torch.randn(1, 4, 3, 4, 4), torch.randn(1, 1, 7, 16)
+
+    def run(model):
+        context = model.prepare(
+            text,
+            shots=torch.zeros(1, 3, dtype=torch.long),
+            positions=torch.arange(3)[None],
+            size=(4, 4),
+        )
+        with torch.no_grad():
+            return [model(latents, torch.full((1, 3), level), context) for level in (900.0, 300.0)]
+
+    for expected, result in zip(run(whole), run(streamed), strict=True):
+        assert torch.equal(result, expected)
+
+
+def test_streamed_blocks_hold_two_blocks_on_the_device():
+    model = SpacetimeTransformer(TINY)
+    blocks = StreamedBlocks(model.blocks, torch.device("cpu"))
+    weights = [dict(block.named_parameters()) for block in model.blocks]
+    seen = []
+    for index, call in enumerate(blocks):
+        slot = call.args[1]
+        seen.append({parameter.data_ptr() for parameter in slot.values()})
+        for name, parameter in slot.items():
+            assert torch.equal(parameter, weights[index][name])
+            assert parameter.data_ptr() != weights[index][name].data_ptr()
+    assert seen[0] == seen[2] == seen[4]
+    assert seen[1] == seen[3]
+    assert not seen[0] & seen[1]
+
+
+def test_the_same_frames_come_out_of_every_mode(tiny_checkpoint, monkeypatch):
+    """Low as on a GPU: streamed blocks, one prompt a call, tiles, one component at a time."""
+    frames = {}
+    tile = 2  # of 8×10 latents, so that there is something to put together
+    ways = {"high": HIGH, "middle": MIDDLE, "low": replace(LOW, tile=tile)}
+    for name, way in ways.items():
+        monkeypatch.setattr("khayal.studio.choose", lambda *args, way=way: way)
+        studio = khayal.open(tiny_checkpoint("ti2v"), device="cpu", dtype="float32")
+        clips = [studio.generate("a ball", size=(160, 128), num_frames=9, steps=3, seed=0) for _ in "ab"]
+        frames[name] = clips[0].frames.astype(int)
+        assert np.array_equal(frames[name], clips[1].frames), "a second run finds its parts again"
+    for name in ("middle", "low"):
+        assert np.abs(frames[name] - frames["high"]).max() <= 1
+
+
+def test_live_bytes_counts_storages_once_and_until_they_die():
+    with LiveBytes() as live:
+        one = torch.empty(1000, device="meta")
+        view = one[:10]
+        assert live.now == 4000
+        del one
+        assert live.now == 4000, "a view keeps its storage"
+        del view
+        assert live.now == 0
+    assert live.peak == 4000
