@@ -140,11 +140,11 @@ def preview(seed: int, count: int, out: Path | None, workers: int, **scene: Any)
     """
     from khayal.destination import check_output
     from khayal.world.draw import Request
-    from khayal.world.sheet import sheet
-    from khayal.world.stream import stream
+    from khayal.world.feed import stream
+    from khayal.world.sheet import contact_sheet
 
     path = out or Path(f"world-{seed}.png")
     request = Request(**scene)
     check_output(path)
-    sheet(stream(seed, count=count, request=request, num_workers=workers)).save(path)
+    contact_sheet(stream(seed, count=count, request=request, num_workers=workers)).save(path)
     click.echo(path)

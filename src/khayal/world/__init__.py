@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from khayal.world.captions import Caption, caption, read, words
     from khayal.world.clips import Passage, WorldClip, render_clip
     from khayal.world.draw import Request
-    from khayal.world.facts import Facts, facts
+    from khayal.world.facts import Facts, facts_of
+    from khayal.world.feed import Windows, stream
     from khayal.world.folder import render_folder
-    from khayal.world.sheet import sheet
-    from khayal.world.stream import Windows, stream
+    from khayal.world.sheet import contact_sheet
     from khayal.world.truth import Truth
 
 _HOMES = {
@@ -28,15 +28,15 @@ _HOMES = {
     "Passage": "clips",
     "Request": "draw",
     "Truth": "truth",
-    "Windows": "stream",
+    "Windows": "feed",
     "WorldClip": "clips",
     "caption": "captions",
-    "facts": "facts",
+    "contact_sheet": "sheet",
+    "facts_of": "facts",
     "read": "captions",
     "render_clip": "clips",
     "render_folder": "folder",
-    "sheet": "sheet",
-    "stream": "stream",
+    "stream": "feed",
     "words": "captions",
 }
 __all__ = [
@@ -48,11 +48,11 @@ __all__ = [
     "Windows",
     "WorldClip",
     "caption",
-    "facts",
+    "contact_sheet",
+    "facts_of",
     "read",
     "render_clip",
     "render_folder",
-    "sheet",
     "stream",
     "words",
 ]

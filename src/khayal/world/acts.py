@@ -96,7 +96,7 @@ class Draft:
     def room(self, actor: Actor) -> float:
         """Metres that an actor may travel while it still fills a fifth of the frame's height."""
         wide = 0.9 * actor.extent[2] / 0.24 * self.aspect
-        return float(np.clip(wide - actor.extent[0], 0.9, 3.4))
+        return float(np.clip(wide - actor.extent[0], 0.7, 3.4))
 
 
 def _travel_time(motion: str, speed: str, distance: float) -> float:
@@ -127,8 +127,10 @@ def _headings(draft: Draft, alone: bool) -> float:
 def _object_acts(draft: Draft, number: int, room: float, alone: bool) -> None:
     actor = draft.actors[number]
     options = [m for m in v.motions_of(actor.kind, draft.dial) if m not in ("hit", "swing", "topple")]
+    if draft.seconds > 8:
+        # What falls or is thrown does so once; a long scene needs what goes on.
+        options = [m for m in options if m not in ("fall", "throw") and (m != "roll" or actor.kind != "ring")]
     motion = draft.pick(options)
-    _x, _y = actor.place
     start = draft.uniform(0.1, 0.5)
     if motion == "bounce":
         draft.restitution[number] = round(draft.uniform(*BOUNCY), 3)
@@ -180,11 +182,10 @@ def _object_acts(draft: Draft, number: int, room: float, alone: bool) -> None:
 
 def _carry_on_object(draft: Draft, number: int, room: float) -> None:
     """In a long scene an object that can is set going again, back and forth."""
-    actor = draft.actors[number]
     last = max(a.end for a in draft.actions if a.actor == number)
     first = next(a for a in draft.actions if a.actor == number)
     heading = first.heading
-    if first.motion not in ("roll", "slide", "bounce") or actor.kind == "ring":
+    if first.motion not in ("roll", "slide", "bounce", "spin"):
         return
     if first.motion == "bounce" and draft.seconds > 8:
         draft.actions[draft.actions.index(first)] = replace(first, end=6.5)
@@ -193,6 +194,9 @@ def _carry_on_object(draft: Draft, number: int, room: float) -> None:
         start = last + draft.uniform(0.8, 1.6)
         heading = heading + pi
         speed = draft.speed()
+        if first.motion == "spin":
+            last = _spins(draft, number, start)
+            continue
         if first.motion == "bounce":
             action = Action(
                 actor=number, motion="bounce", start=start, end=min(start + 5.0, draft.seconds), distance=1.0
@@ -235,8 +239,6 @@ def _character_acts(draft: Draft, number: int, room: float, alone: bool, start: 
     options = [m for m in v.motions_of(actor.kind, draft.dial) if m != "push"]
     if actor.kind == "bird":
         options = [m for m in options if (m == "hop") != flies]
-    if actor.kind == "circle" or (draft.is_enclosed and actor.kind in ("car", "plane")):
-        options = [m for m in options if m != "circle"] or options
     if not alone:
         options = [m for m in options if m != "circle"] or options
     home_x, home_y = actor.place

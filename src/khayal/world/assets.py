@@ -39,7 +39,7 @@ def torus(tube: float, segments: int = 28, sides: int = 12) -> tuple[Points, Tri
     u, v = np.meshgrid(around, across, indexing="ij")
     radius = 1 - tube + tube * np.cos(v)
     points = np.stack([radius * np.cos(u), radius * np.sin(u), tube * np.sin(v)], axis=-1).reshape(-1, 3)
-    return points, _grid_faces(segments + 1, sides + 1)
+    return points, _grid_faces(segments + 1, sides + 1)[:, ::-1]
 
 
 def cone(segments: int = 28) -> tuple[Points, Triangles]:

@@ -78,9 +78,7 @@ def _watched(performance: Performance, setup: Setup, shot: Shot) -> Points:
             elif action.event == "leave":
                 own[first:] = own[first]
         if scene.actors[number].is_hung:
-            own = np.concatenate(
-                [own, np.broadcast_to(gallows_corners(scene.actors[number]), (len(own), 4, 3))], 1
-            )
+            own = np.concatenate([own, np.broadcast_to(gallows_corners(scene, number), (len(own), 4, 3))], 1)
         corners.append(own[shot.start : shot.end])
     return np.concatenate(corners, axis=1)
 
@@ -144,7 +142,7 @@ def is_inside(performance: Performance, views: Views) -> bool:
         return True
     return bool(
         (np.hypot(views.eye[:, 0], views.eye[:, 1]) < WALL_RADIUS - 0.3).all()
-        and (views.eye[:, 2] < 5.8).all()
+        and (views.eye[:, 2] < 6.3).all()
     )
 
 

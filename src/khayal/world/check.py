@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from khayal.world.camera import is_inside
 from khayal.world.perform import Performance
@@ -11,7 +11,7 @@ from khayal.world.render import Views
 
 Boxes = Float[np.ndarray, "f a 5"]
 
-MIN_HEIGHT = {"front": 0.17, "wide": 0.10, "close": 0.3, "side": 0.13, "above": 0.10}
+MIN_HEIGHT = {"front": 0.19, "wide": 0.14, "close": 0.3, "side": 0.16, "above": 0.10}
 
 
 def fault(performance: Performance, views: Views, boxes: Boxes) -> str:
@@ -41,15 +41,17 @@ def _is_finite(performance: Performance) -> bool:
     return bool(np.isfinite(performance.cast.centres).all())
 
 
-def is_expected_outside(performance: Performance, number: int, frame: int) -> bool:
-    """True while an actor may be out of the frame: before it has entered, after it started to leave."""
+def may_be_outside(performance: Performance, number: int) -> Bool[np.ndarray, "f"]:
+    """For each frame, whether an actor may be out of it: before it has entered, after it started to leave."""
     scene = performance.scene
+    frames = np.arange(scene.num_frames)
+    allowed = np.zeros(scene.num_frames, dtype=bool)
     for action in scene.actions_of(number):
-        if action.event == "enter" and frame < action.end * scene.fps:
-            return True
-        if action.event == "leave" and frame >= action.start * scene.fps:
-            return True
-    return False
+        if action.event == "enter":
+            allowed |= frames < action.end * scene.fps
+        elif action.event == "leave":
+            allowed |= frames >= action.start * scene.fps
+    return allowed
 
 
 def _fault_of_framing(performance: Performance, boxes: Boxes) -> str:
@@ -59,16 +61,14 @@ def _fault_of_framing(performance: Performance, boxes: Boxes) -> str:
         watched = (
             [setup.subject] if setup.framing == "close" or shot.move == "follow" else range(len(scene.actors))
         )
-        heights = []
         for number in watched:
-            for frame in range(shot.start, shot.end):
-                if is_expected_outside(performance, number, frame):
-                    continue
-                left, top, right, bottom, _ = boxes[frame, number]
-                if min(left, top) < -0.02 or max(right, bottom) > 1.02:
-                    return "out of frame"
-                heights.append(bottom - top)
-            if number == watched[0] and heights and float(np.median(heights)) < MIN_HEIGHT[setup.framing]:
+            must = ~may_be_outside(performance, number)[shot.start : shot.end]
+            box = boxes[shot.start : shot.end, number][must]
+            if not len(box):
+                continue
+            if box[:, :2].min() < -0.02 or box[:, 2:4].max() > 1.02:
+                return "out of frame"
+            if number == watched[0] and np.median(box[:, 3] - box[:, 1]) < MIN_HEIGHT[setup.framing]:
                 return "main actor too small"
     return ""
 

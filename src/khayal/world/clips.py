@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from khayal.world.captions import LANGUAGES, LENGTHS, caption
 from khayal.world.draw import Request
-from khayal.world.facts import facts
+from khayal.world.facts import facts_of
 from khayal.world.record import record
 from khayal.world.render import renderer
 from khayal.world.theatre import take
@@ -122,7 +122,7 @@ def spans(truth: Truth) -> list[int]:
 
 
 def _passage(truth: Truth, kind: str, start: int, end: int) -> Passage:
-    told = facts(truth, start, end)
+    told = facts_of(truth, start, end)
     texts: dict[str, dict[str, str]] = {}
     for k, language in enumerate(LANGUAGES):
         rng = np.random.default_rng([truth.seed, truth.index, start, end, k])

@@ -15,7 +15,7 @@ from khayal.world.scene import Scene, Setup, Shot
 
 MAX_SECONDS = 60.0
 MIN_SHOT_SECONDS = 1.25
-MARGIN = {"wide": 0.60, "close": 0.86, "side": 0.86, "above": 0.84}
+MARGIN = {"wide": 0.70, "close": 0.86, "side": 0.86, "above": 0.84}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +69,16 @@ class Request:
 def draw_scene(request: Request, seed: int, index: int, attempt: int = 0) -> Scene:
     """The scene that `seed` and `index` stand for; `attempt` counts broken ones before it."""
     rng = np.random.default_rng([seed, index, attempt, request.dial, SPLITS.index(request.split)])
-    settings = v.admitted(v.SETTING_LEVELS, request.dial)
-    setting = str(rng.choice(settings))
+    # Setting and play are kept while scenes break, so that what is hard to show is not rarer.
+    chooser = np.random.default_rng([seed, index, attempt // 40, 5])
+    setting = str(chooser.choice(v.admitted(v.SETTING_LEVELS, request.dial)))
     lights = [light for light in v.SETTINGS[setting] if v.LIGHTS[light] <= request.dial] or [
         v.SETTINGS[setting][0]
     ]
     light = lights[0] if rng.random() < 0.45 else str(rng.choice(lights))
     names = [request.play] if request.play else [n for n, play in PLAYS.items() if play.level <= request.dial]
     weights = np.array([PLAYS[n].weight for n in names])
-    name = str(rng.choice(names, p=weights / weights.sum()))
+    name = str(chooser.choice(names, p=weights / weights.sum()))
     draft = Draft(
         rng=rng,
         dial=request.dial,
@@ -131,7 +132,7 @@ def _setup(rng: np.random.Generator, framing: str, subject: int) -> Setup:
 
 
 def _move(rng: np.random.Generator, request: Request, framing: str, seconds: float) -> tuple[str, float]:
-    if framing in ("close", "above") or seconds < 1.9 or rng.random() < 0.42:
+    if framing in ("close", "above") or seconds < 1.6 or rng.random() < 0.32:
         return "still", 0.0
     moves = [m for m in v.admitted(v.CAMERA_MOVES, request.dial) if m not in ("still", "follow")]
     if not moves or seconds > 12:

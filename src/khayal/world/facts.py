@@ -74,7 +74,7 @@ def visible_frames(truth: Truth, actor: int, start: int, end: int) -> np.ndarray
     return wide * high > 0.4 * np.maximum(area, 1e-9)
 
 
-def facts(truth: Truth, start: int = 0, end: int | None = None) -> Facts:
+def facts_of(truth: Truth, start: int = 0, end: int | None = None) -> Facts:
     """The facts of frames [start, end) of a clip."""
     end = truth.num_frames if end is None else end
     seen: dict[int, int] = {}

@@ -62,6 +62,7 @@ class Lexicon:
 
     def __init__(self, phrases: Mapping[str, Sequence[str]]) -> None:
         self.phrases = {value: list(texts) for value, texts in phrases.items()}
+        self._plain: dict[Form, list[tuple[str, str]]] = {}
 
     def accepts(self, value: Any) -> bool:
         """True where the value has phrases."""
@@ -74,11 +75,15 @@ class Lexicon:
 
     def read(self, text: str, at: int, form: Form) -> Iterator[tuple[int, Any]]:
         """Every value whose phrase stands at a place, with where it ends."""
-        for value, phrases in self.phrases.items():
-            for phrase in phrases:
-                plain = inflect(phrase.lstrip("!"), form)
-                if text.startswith(plain, at):
-                    yield at + len(plain), value
+        if form.subject or form not in self._plain:
+            plain = [(v, inflect(p.lstrip("!"), form)) for v, texts in self.phrases.items() for p in texts]
+            if not form.subject:
+                self._plain[form] = plain
+        else:
+            plain = self._plain[form]
+        for value, phrase in plain:
+            if text.startswith(phrase, at):
+                yield at + len(phrase), value
 
     def texts(self) -> Iterator[str]:
         """All phrases."""
@@ -124,6 +129,8 @@ class Rule:
     ) -> None:
         self.slots = dict(slots)
         self.patterns: list[Pattern] = []
+        self._text = ""
+        self._memo: dict[tuple[int, Form], list[tuple[int, Values]]] = {}
         for entry in patterns:
             source, constants = entry if isinstance(entry, tuple) else (entry, {})
             self.patterns += _compile(source, constants)
@@ -153,6 +160,14 @@ class Rule:
 
     def read(self, text: str, at: int = 0, form: Form = FORMLESS) -> Iterator[tuple[int, Values]]:
         """Every reading of the text from a place on: where it ends, and what it states."""
+        if self._text != text:
+            self._text, self._memo = text, {}
+        key = (at, form)
+        if key not in self._memo:
+            self._memo[key] = list(self._readings(text, at, form))
+        yield from self._memo[key]
+
+    def _readings(self, text: str, at: int, form: Form) -> Iterator[tuple[int, Values]]:
         for pattern in self.patterns:
             yield from self._read_pattern(pattern, text, at, form)
 
@@ -213,7 +228,7 @@ class Clause(Rule):
             return self.slots["deeds"].write(values["deeds"], rng, split, Form(gender=gender, subject=who))
         return who + self.join + self.slots["deeds"].write(values["deeds"], rng, split, Form(gender=gender))
 
-    def read(self, text: str, at: int = 0, form: Form = FORMLESS) -> Iterator[tuple[int, Values]]:
+    def _readings(self, text: str, at: int, form: Form) -> Iterator[tuple[int, Values]]:
         for end, who in self.slots["who"].read(text, at, form):
             if text.startswith(self.join, end):
                 for last, deeds in self.slots["deeds"].read(
@@ -244,7 +259,7 @@ class Sequel(Rule):
     def write(self, values: Any, rng: np.random.Generator, split: str = "all", form: Form = FORMLESS) -> str:
         return self.slots["rule"].write(values, rng, split, Form(gender=form.gender))
 
-    def read(self, text: str, at: int = 0, form: Form = FORMLESS) -> Iterator[tuple[int, Values]]:
+    def _readings(self, text: str, at: int, form: Form) -> Iterator[tuple[int, Values]]:
         yield from self.slots["rule"].read(text, at, Form(gender=form.gender))
 
 
@@ -261,7 +276,7 @@ class Either(Rule):
         fitting = [rule for rule in self.slots.values() if rule.accepts(values)]
         return fitting[int(rng.integers(len(fitting)))].write(values, rng, split, form)
 
-    def read(self, text: str, at: int = 0, form: Form = FORMLESS) -> Iterator[tuple[int, Values]]:
+    def _readings(self, text: str, at: int, form: Form) -> Iterator[tuple[int, Values]]:
         for rule in self.slots.values():
             yield from rule.read(text, at, form)
 
@@ -293,9 +308,7 @@ class Language:
             seen.add(id(part))
             for text in part.texts():
                 for gender in ("m", "f"):
-                    found |= set(
-                        re.findall(r"\w+(?:-\w+)*", self.unfinish(inflect(text, Form(gender=gender))))
-                    )
+                    found |= set(re.findall(r"[^\s.,;،]+", self.unfinish(inflect(text, Form(gender=gender)))))
             if isinstance(part, Rule):
                 stack += part.slots.values()
         return frozenset(found)

@@ -8,8 +8,11 @@ them (see `assets.dome`); for an enclosed one they run from the top of the wall 
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from khayal.world.textures import Colour, Field, Image, blend, noise, tint
+
+Skyline = Float[np.ndarray, "1 w"]
 
 WIDTH, HEIGHT = 768, 256
 BELOW = 0.06  # the share of rows under the horizon of an open setting
@@ -60,13 +63,13 @@ def sky(rng: np.random.Generator, light: str) -> Image:
     return image
 
 
-def _ridge(rng: np.random.Generator, level: float, rough: float, slope: float = 1.6) -> Field:
+def _ridge(rng: np.random.Generator, level: float, rough: float, slope: float = 1.6) -> Skyline:
     """A tileable skyline: heights for each column."""
     return level + rough * noise(rng, 8, WIDTH, slope)[:1, :]
 
 
 def _range(
-    image: Image, up: Field, ridge: Field, colour: Colour, light: str, shade: Field | None = None
+    image: Image, up: Field, ridge: Skyline, colour: Colour, light: str, shade: Field | None = None
 ) -> Image:
     """Paint everything under a skyline."""
     lit = tuple(c * s for c, s in zip(colour, SHADE[light], strict=True))

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from khayal.world.scene import Action, Actor
 
 Times = Float[np.ndarray, "n"]
+Tail = Float[np.ndarray, "m"]  # the samples from an action's start on
 
 RAMP_SECONDS = 0.25
 WHEEL_RADIUS = {"car": 0.24, "bus": 0.22}
@@ -200,7 +201,7 @@ def _circle(
 
 
 def _gait(
-    actor: Actor, action: Action, motion: Motion, times: Times, along: Times, first: int, reach: float = 1.0
+    actor: Actor, action: Action, motion: Motion, times: Times, along: Tail, first: int, reach: float = 1.0
 ) -> None:
     """Legs that keep up with the ground, wheels that roll on it."""
     weight = reach * _weight(times, action)[first:]
@@ -247,7 +248,7 @@ def _gait(
     channels["bob"][first:] += (0.08 if runs else 0.03) * weight * np.abs(np.cos(phase))
 
 
-def _hop_pose(actor: Actor, motion: Motion, flight: Times, first: int) -> None:
+def _hop_pose(actor: Actor, motion: Motion, flight: Tail, first: int) -> None:
     arc = 4 * flight * (1 - flight)
     height = HOP_HEIGHT.get(actor.kind, 0.35) * _scale(actor)
     motion.place[first:, 2] = height * arc

@@ -147,6 +147,9 @@ def _object(actor: Actor, number: int, trajectory: Trajectory, frames: np.ndarra
         turn = turns[:, body]
         place = places[:, body] + (turn @ np.array([0, 0, _centre_offset(actor)]))
         c, a = rigs.solve(rig, place, turn, {}, scale)
+        if actor.kind == "tower" and body == 1:
+            # A middle block of a paler shade: a tower should not look like a pillar.
+            rig.parts[0] = replace(rig.parts[0], paint="light")
         pieces += _dress(actor, number, rig)
         centres.append(c)
         axes.append(a)
@@ -186,9 +189,9 @@ def _really_moving(scene: Scene, trajectory: Trajectory) -> tuple[Action, ...]:
 def decorate(scene: Scene) -> tuple[list[Piece], np.ndarray, np.ndarray]:
     """Pieces that belong to nobody: the frame of a pendulum, and a few things that stand behind a scene."""
     rig = rigs.Rig()
-    for actor in scene.actors:
+    for number, actor in enumerate(scene.actors):
         if actor.is_hung:
-            _gallows(rig, actor)
+            _gallows(rig, scene, number)
     _surround(rig, scene)
     pieces = [Piece(shape=p.shape, size=p.size, finish=plain(p.paint), owner=-1) for p in rig.parts]
     if not pieces:
@@ -198,20 +201,23 @@ def decorate(scene: Scene) -> tuple[list[Piece], np.ndarray, np.ndarray]:
     return pieces, centres, axes
 
 
-def gallows_corners(actor: Actor) -> Float[np.ndarray, "4 3"]:
-    """The ends of the posts that hold a pendulum's beam."""
+def gallows_corners(scene: Scene, number: int) -> Float[np.ndarray, "4 3"]:
+    """The ends of the posts that hold a pendulum's beam, wide enough for its swing."""
+    actor = scene.actors[number]
     x, y = actor.place
+    swing = max((abs(a.distance) for a in scene.actions_of(number)), default=0.0)
+    radius = actor.extent[2] / 2
+    reach = (ROPE_LENGTH * SIZES[actor.size] + 2 * radius) * np.sin(swing) + 1.3 * radius + 0.15
     high = ROPE_LENGTH * SIZES[actor.size] + actor.extent[2] + 0.3
-    half = 1.6 * SIZES[actor.size]
-    return np.array([[x + side, y, z] for side in (-half, half) for z in (0.0, high)])
+    return np.array([[x + side, y, z] for side in (-reach, reach) for z in (0.0, high)])
 
 
-def _gallows(rig: rigs.Rig, actor: Actor) -> None:
-    foot, head, other, _ = gallows_corners(actor)
+def _gallows(rig: rigs.Rig, scene: Scene, number: int) -> None:
+    foot, head, other, _ = gallows_corners(scene, number)
     high, half, middle = head[2] - 0.05, (other[0] - foot[0]) / 2, (other[0] + foot[0]) / 2
     for x in (foot[0], other[0]):
-        rig.add("box", (0.06, 0.06, high / 2), (float(x), actor.place[1], high / 2), "wood")
-    rig.add("box", (half + 0.06, 0.07, 0.07), (middle, actor.place[1], high), "wood")
+        rig.add("box", (0.06, 0.06, high / 2), (float(x), float(foot[1]), high / 2), "wood")
+    rig.add("box", (half + 0.06, 0.07, 0.07), (middle, float(foot[1]), high), "wood")
 
 
 def _surround(rig: rigs.Rig, scene: Scene) -> None:

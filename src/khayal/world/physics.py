@@ -29,6 +29,7 @@ CONTACT_SECONDS = 0.03
 STEPS_PER_SECOND = 1200
 STEPS_PER_TICK = 4
 DENSITY = 60.0
+TOWER_DENSITY = 12.0  # light enough for a ball to run through
 ROLLING_FRICTION = 0.010
 ROPE_LENGTH = 1.45
 REST_SPEED = 0.06
@@ -100,8 +101,9 @@ def _object_xml(scene: Scene, number: int) -> str:
     stiffness = (pi / CONTACT_SECONDS) ** 2
     damping = 2 * damping_ratio(restitution) * sqrt(stiffness)
     friction = sliding_friction(scene, number)
+    density = TOWER_DENSITY if actor.kind == "tower" else DENSITY
     contact = (
-        f'contype="2" conaffinity="7" condim="6" priority="1" density="{DENSITY}" '
+        f'contype="2" conaffinity="7" condim="6" priority="1" density="{density}" '
         f'friction="{friction} 0.004 {ROLLING_FRICTION}" solref="-{stiffness} -{damping}" '
         'solimp="0.999 0.999 0.001"'
     )
@@ -342,7 +344,7 @@ class Simulation:
                 result.contacts[tick // self.per_frame].update(
                     (int(min(pair)), int(max(pair)))
                     for pair, yes in zip(owners, touching, strict=True)
-                    if yes
+                    if yes and pair[0] != pair[1]
                 )
         self._collect(result, objects, bodies, places, turns)
         return result

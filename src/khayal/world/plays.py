@@ -29,8 +29,11 @@ from khayal.world.scene import Action
 
 def solo(draft: Draft) -> None:
     """One actor, alone."""
+    # Objects are fewer kinds than characters, and are seen as often.
+    wants_object = draft.chance(0.5)
     kinds = [k for k in v.kinds_at(draft.dial) if k != "tower"]
-    number = draft.cast(draft.pick(kinds))
+    chosen = [k for k in kinds if v.KINDS[k].is_object == wants_object] or kinds
+    number = draft.cast(draft.pick(chosen))
     independent(draft, number, 0.0, 0.0, room=draft.room(draft.actors[number]), alone=True)
 
 
@@ -129,8 +132,8 @@ def topple(draft: Draft) -> None:
         )
         return
     ball = draft.cast("ball")
-    draft.put(ball, place=(-sign * 1.9, 0.0))
-    gap = 1.6 - draft.actors[ball].extent[0] / 2
+    draft.put(ball, place=(-sign * 1.6, 0.0))
+    gap = 1.3 - draft.actors[ball].extent[0] / 2
     start = draft.uniform(0.1, 0.4)
     pace = draft.uniform(3.6, 4.4) / sqrt(v.SIZES[draft.actors[ball].size])
     draft.actions.append(
@@ -269,7 +272,8 @@ def swing(draft: Draft) -> None:
     """A ball or a cube swings on a rope."""
     bob = draft.cast(draft.pick(("ball", "cube")), may_vary=False)
     draft.put(bob, is_hung=True, size="medium", yaw=0.0)
-    angle = draft.uniform(0.45, 0.72) * (1 if draft.chance(0.5) else -1)
+    widest = 0.72 if draft.aspect >= 1 else 0.36
+    angle = draft.uniform(0.62 * widest, widest) * (1 if draft.chance(0.5) else -1)
     draft.actions.append(Action(actor=bob, motion="swing", start=0.1, end=draft.seconds, distance=angle))
     draft.may_cut = False
 

@@ -23,7 +23,7 @@ from khayal.world.looks import Finish, light_direction, lighting
 
 MAX_GEOMS = 200
 GROUND_REPEAT = {"street": 8.0, "courtyard": 2.4, "room": 1.6, "stage": 1.8, "playground": 2.4}
-WALL_RADIUS, WALL_HEIGHT, SKY_RADIUS = 9.5, 6.0, 45.0
+WALL_RADIUS, WALL_HEIGHT, SKY_RADIUS = 11.5, 6.5, 45.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ def strip(clip: WorldClip, frames: int = FRAMES_PER_CLIP) -> Image.Image:
     return canvas
 
 
-def sheet(clips: Iterable[WorldClip], columns: int = 2) -> Image.Image:
+def contact_sheet(clips: Iterable[WorldClip], columns: int = 2) -> Image.Image:
     """All rows on one picture."""
     rows = [strip(clip) for clip in clips]
     wide, high = rows[0].size

@@ -1,0 +1,118 @@
+"""Captions state what is true, and can be read back; Arabic agrees in gender."""
+
+import numpy as np
+import pytest
+
+from khayal.errors import InputError
+from khayal.world.captions import LANGUAGES, LENGTHS, are_true, caption, claims, plan, read, words
+from khayal.world.clips import spans, tell
+from khayal.world.draw import Request
+from khayal.world.facts import Facts, facts_of
+from khayal.world.grammar import Form, Lexicon, Rule
+from khayal.world.record import record
+from khayal.world.theatre import take
+from khayal.world.truth import Truth
+
+
+@pytest.fixture(scope="module")
+def truths() -> list[Truth]:
+    """Scenes of every dial setting."""
+    return [record(take(Request(dial=1 + k % 5, split="all"), 31, k)) for k in range(20)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_every_caption_reads_back_to_what_it_states_and_is_true(
+    truths: list[Truth], language: str, length: str
+) -> None:
+    for k, truth in enumerate(truths):
+        told = facts_of(truth)
+        for split in ("train", "heldout"):
+            written = caption(told, language, length, np.random.default_rng(k), split)
+            assert read(written.text, language) == written.claims
+            assert are_true(written.claims, told)
+
+
+def test_a_false_caption_is_found_out(truths: list[Truth]) -> None:
+    told = facts_of(truths[0])
+    other = next(t for t in truths if t.setting != truths[0].setting)
+    stated = caption(facts_of(other), "en", "medium", np.random.default_rng(0)).claims
+    assert not are_true(stated, told)
+
+
+def test_shots_and_spans_have_captions_of_their_own() -> None:
+    request = Request(seconds=16.0, split="all", play="solo")
+    truth = next(t for t in (record(take(request, 5, k)) for k in range(20)) if len(t.shots) > 2)
+    told = tell(truth)
+    assert sum(p.kind == "shot" for p in told) == len(truth.shots)
+    edges = spans(truth)
+    assert edges[0] == 0
+    assert edges[-1] == truth.num_frames
+    assert sum(p.kind == "span" for p in told) == len(edges) - 1
+    for passage in told:
+        for language, texts in passage.texts.items():
+            assert set(texts) == set(LENGTHS)
+            assert are_true(read(texts["detailed"], language), facts_of(truth, passage.start, passage.end))
+
+
+def test_a_detailed_caption_names_what_a_short_one_leaves_out(truths: list[Truth]) -> None:
+    told = facts_of(max(truths, key=lambda t: len(t.actors)))
+    stated = [claims(plan(told, length, np.random.default_rng(0))) for length in LENGTHS]
+    assert len(stated[0]) < len(stated[1]) < len(stated[2])
+    assert any(claim[0] == "view" for claim in stated[2])
+
+
+def test_paraphrases_vary(truths: list[Truth]) -> None:
+    told = facts_of(truths[4])
+    rng = np.random.default_rng(0)
+    assert len({caption(told, "en", "detailed", rng).text for _ in range(20)}) > 15
+    assert len({caption(told, "ar", "detailed", rng).text for _ in range(20)}) > 15
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("تتدحرج كرة حمراء إلى اليسار.", "يتدحرج كرة حمراء إلى اليسار."),
+        ("مكعب أزرق لا يتحرك.", "مكعب زرقاء لا يتحرك."),
+        ("سيارة خضراء تسير ببطء.", "سيارة خضراء يسير ببطء."),
+        ("يدور روبوت أحمر حول نفسه.", "يدور روبوت أحمر حول نفسها."),
+        ("الكرة الحمراء أمام المكعب الأزرق.", "الكرة حمراء أمام المكعب الأزرق."),
+    ],
+)
+def test_arabic_agrees_in_gender_and_definiteness(good: str, bad: str) -> None:
+    assert read(good, "ar")
+    with pytest.raises(InputError, match="cannot read"):
+        read(bad, "ar")
+
+
+def test_english_articles() -> None:
+    assert read("An orange ball rolls to the left.", "en") == read("An orange ball rolls leftwards.", "en")
+
+
+def test_heldout_phrases_are_kept_from_training() -> None:
+    rule = Rule(["{colour}", "!of a {colour} hue"], {"colour": Lexicon({"red": ["red", "!scarlet"]})})
+    rng = np.random.default_rng(0)
+    trained = {rule.write({"colour": "red"}, rng, "train") for _ in range(50)}
+    assert trained == {"red"}
+    assert {rule.write({"colour": "red"}, rng, "heldout") for _ in range(50)} == {"of a scarlet hue"}
+    assert dict(enumerate(rule.read("of a scarlet hue", 0, Form())))[0][1] == {"colour": "red"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_word_of_a_caption_is_in_the_vocabulary(truths: list[Truth], language: str) -> None:
+    known = words(language)
+    tongue = LANGUAGES[language]
+    for k, truth in enumerate(truths):
+        text = caption(facts_of(truth), language, "detailed", np.random.default_rng(k), "all").text
+        plain = tongue.unfinish(text)
+        for mark in ".,;،":
+            plain = plain.replace(mark, " ")
+        for word in plain.split():
+            # Arabic writes "and" and "with" onto the next word.
+            assert word in known or (language == "ar" and word[1:] in known), word
+
+
+def test_an_unknown_length_is_refused(truths: list[Truth]) -> None:
+    told: Facts = facts_of(truths[0])
+    with pytest.raises(InputError, match="Choose"):
+        plan(told, "endless", np.random.default_rng(0))
