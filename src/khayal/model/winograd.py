@@ -83,23 +83,21 @@ def convolve(
         bottom = min(top + rows, height)
         low, high = max(top - 1, 0), min(bottom + 1, height)
         strip = torch.cat([earlier[:, :, :, low:high], frames[:, :, :, low:high]], dim=2)
-        if low == top or high == bottom:
-            strip = F.pad(strip, (0, 0, int(low == top), int(high == bottom)))
-        out[:, :, top:bottom] = _convolve_strip(strip, kernels, bias)
+        out[:, :, top:bottom] = _convolve_strip(strip, kernels, bias)[:, :, top - low : bottom - low]
     return rearrange(out, "b n h w d -> b d n h w")
 
 
 def _convolve_strip(
     frames: Float[Tensor, "b c j h w"], kernels: Float[Tensor, "j d c 3 3"], bias: Float[Tensor, "d"]
-) -> Float[Tensor, "b n h2 w d"]:
+) -> Float[Tensor, "b n h w d"]:
     scheme = SCHEMES[len(kernels) - 2]
     height, channels = frames.shape[3], frames.shape[1]
     mixed = frames.new_tensor(scheme.inputs) @ rearrange(frames, "b c j h w -> b j (h w c)")
     images = rearrange(mixed, "b j (h w c) -> j b c h w", h=height, c=channels)
     # Product 1 goes into every output once, so it carries the bias.
     products = [
-        F.conv2d(image, kernel, bias if index == 1 else None, padding=(0, 1))
+        F.conv2d(image, kernel, bias if index == 1 else None, padding=1)
         for index, (image, kernel) in enumerate(zip(images, kernels, strict=True))
     ]
     outputs = frames.new_tensor(scheme.outputs) @ rearrange(products, "j b d h w -> b j (h w d)")
-    return rearrange(outputs, "b n (h w d) -> b n h w d", h=height - 2, d=len(bias))
+    return rearrange(outputs, "b n (h w d) -> b n h w d", h=height, d=len(bias))
