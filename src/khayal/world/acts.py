@@ -40,6 +40,7 @@ class Draft:
     seconds: float
     aspect: float
     is_enclosed: bool
+    is_dark: bool = False
     actors: list[Actor] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
     restitution: list[float] = field(default_factory=list)
@@ -62,6 +63,9 @@ class Draft:
         """Add an actor of a kind, in a colour that nobody of this kind has yet; returns its number."""
         taken = {a.colour for a in self.actors}
         colours = [c for c in v.admitted(v.COLOUR_LEVELS, self.dial) if c not in taken]
+        if self.is_dark:
+            # Black on black tells nobody anything.
+            colours = [c for c in colours if c not in ("black", "brown")]
         if kind == "tree":
             colours = [
                 c for c in colours if c in ("green", "yellow", "orange", "red", "pink", "white", "purple")

@@ -10,6 +10,7 @@ from khayal.errors import InputError
 from khayal.world import vocabulary as v
 from khayal.world.acts import Draft
 from khayal.world.heldout import SPLITS
+from khayal.world.horizons import ENCLOSED
 from khayal.world.plays import PLAYS
 from khayal.world.scene import Scene, Setup, Shot
 
@@ -84,7 +85,8 @@ def draw_scene(request: Request, seed: int, index: int, attempt: int = 0) -> Sce
         dial=request.dial,
         seconds=request.seconds,
         aspect=request.size[0] / request.size[1],
-        is_enclosed=setting in ("courtyard", "room", "stage"),
+        is_enclosed=setting in ENCLOSED,
+        is_dark=light in ("night", "spotlight"),
     )
     PLAYS[name].write(draft)
     setups, shots = draw_shots(rng, request, draft)

@@ -190,6 +190,10 @@ def direction(truth: Truth, action: ActionTruth, span: tuple[int, int]) -> str:
 def _relations(truth: Truth, start: int, end: int, seen: dict[int, int]) -> tuple[Relation, ...]:
     """What holds during at least 90% of the window; depth counts only where two are one behind the other."""
     found: list[Relation] = []
+    from_above = np.zeros(end - start, dtype=bool)
+    for shot in truth.shots:
+        if shot.framing == "above":
+            from_above[max(shot.start - start, 0) : max(shot.end - start, 0)] = True
     order = sorted(seen)
     for i, a in enumerate(order):
         for b in order[i + 1 :]:
@@ -202,8 +206,8 @@ def _relations(truth: Truth, start: int, end: int, seen: dict[int, int]) -> tupl
             tests = {
                 "left_of": across > 0.12,
                 "right_of": across < -0.12,
-                "in_front_of": (depth_b - depth_a > 0.5) & (np.abs(across) < 0.2),
-                "behind": (depth_a - depth_b > 0.5) & (np.abs(across) < 0.2),
+                "in_front_of": (depth_b - depth_a > 0.5) & (np.abs(across) < 0.1) & ~from_above,
+                "behind": (depth_a - depth_b > 0.5) & (np.abs(across) < 0.1) & ~from_above,
             }
             for name, holds in tests.items():
                 if holds.mean() > 0.9:

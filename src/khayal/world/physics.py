@@ -129,7 +129,7 @@ def sliding_friction(scene: Scene, number: int) -> float:
         any(a.motion == "hit" and a.target == number for a in scene.actions)
         and scene.actors[number].kind != "tower"
     ):
-        return 0.22
+        return 0.12
     return 0.5 if scene.actors[number].kind == "tower" else 0.7
 
 

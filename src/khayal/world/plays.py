@@ -71,7 +71,7 @@ def collide(draft: Draft) -> None:
         draft.restitution[number] = round(draft.uniform(0.35, 0.75), 3)
     start = draft.uniform(0.1, 0.5)
     distance = (gap + 1.3) if draft.actors[mover].kind == "ball" else gap * 2.2
-    seconds = distance / draft.uniform(1.5, 2.3)
+    seconds = distance / draft.uniform(2.0, 2.8)
     draft.actions.append(
         Action(
             actor=mover,
@@ -162,9 +162,7 @@ def topple(draft: Draft) -> None:
 def hide(draft: Draft) -> None:
     """Somebody goes behind something large and comes out on the other side."""
     kinds = v.kinds_at(draft.dial)
-    cover = draft.cast(
-        draft.pick([k for k in ("bus", "cube", "car", "cylinder") if k in kinds]), may_vary=False
-    )
+    cover = draft.cast(draft.pick([k for k in ("bus", "cube", "cylinder") if k in kinds]), may_vary=False)
     mover = draft.cast(
         draft.pick([k for k in ("dog", "cat", "rabbit", "man", "robot", "woman", "snowman") if k in kinds]),
         may_vary=False,

@@ -7,6 +7,7 @@ its drawing and nothing else.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from dataclasses import dataclass
@@ -56,25 +57,32 @@ class Views:
 
 
 def choose_backend() -> None:
-    """Render without a window. Must run before `mujoco` is imported for the first time."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    if os.environ["MUJOCO_GL"] == "egl":
+    """Render without a window. Must run before `mujoco` is imported for the first time.
+
+    Where there is no EGL, MuJoCo is told to do without OpenGL, so that it can still simulate.
+    """
+    if "MUJOCO_GL" in os.environ or sys.platform != "linux":
+        return
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        os.environ["MUJOCO_GL"] = "disable"
+    else:
+        os.environ["MUJOCO_GL"] = "egl"
         os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
 
 
 def import_mujoco() -> Any:
-    """The `mujoco` module, or one clear sentence on how to get it."""
+    """The `mujoco` module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     choose_backend()
     try:
         import mujoco
-    except ImportError as error:
-        if "mujoco" in str(error) and getattr(error, "name", "") == "mujoco":
-            raise MissingExtraError("The world cannot be simulated", extra="world") from error
-        raise KhayalError(
-            "The world cannot be rendered",
-            why=f"no OpenGL driver was found ({error})",
-            fix="run: make system",
-        ) from error
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("The world cannot be simulated", extra="world") from error
     return mujoco
 
 
@@ -110,8 +118,8 @@ class Renderer:
         except (RuntimeError, ImportError, AttributeError, mujoco.FatalError) as error:
             raise KhayalError(
                 "The world cannot be rendered",
-                why=f"no OpenGL driver was found ({error})",
-                fix="run: make system",
+                why="there is no OpenGL driver",
+                fix="run: make system (Debian: apt-get install libegl1 libgl1-mesa-dri)",
             ) from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
         self.scene = mujoco.MjvScene(self.model, MAX_GEOMS)
@@ -299,6 +307,4 @@ def _any_light(setting: str) -> str:
 @lru_cache(maxsize=1)
 def renderer() -> Renderer:
     """The renderer of this process."""
-    if sys.platform == "darwin":
-        os.environ.setdefault("MUJOCO_GL", "cgl")
     return Renderer()
