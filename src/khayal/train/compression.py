@@ -1,0 +1,141 @@
+"""The autoencoder: crops of clips in, the same crops out, through a small and smooth latent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from khayal.images import png_bytes
+from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
+from khayal.train.chance import Chance
+from khayal.train.objective import Objective, Score
+from khayal.train.parts import load_part, rebuilt, save_part
+from khayal.train.source import FrameBatch
+
+_FOR_NOISE = 5
+NUM_MEASURED = 16
+"""Batches from which the statistics of the latents are taken."""
+_PREVIEW = "preview.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionConfig:
+    """What is trained, and the weights of the terms of its loss.
+
+    Attributes:
+        autoencoder: its shape.
+        coarse_weight: of the error at a half, a quarter and an eighth of the size, each.
+        motion_weight: of the error of the difference between neighbouring frames.
+        latent_noise: standard deviation of the noise that the decoder has to bear.
+        latent_weight: of the mean square of the latents, which keeps them from outgrowing that noise.
+        edge: below this error (in units of pixels in [-1, 1]) the loss is quadratic.
+    """
+
+    autoencoder: ChunkAutoencoderConfig = field(default_factory=ChunkAutoencoderConfig)
+    coarse_weight: float = 0.5
+    motion_weight: float = 0.5
+    latent_noise: float = 0.1
+    latent_weight: float = 1e-3
+    edge: float = 1e-2
+
+
+class Compression(Objective[FrameBatch]):
+    """Learns to give back what it saw; nothing perceptual or adversarial yet."""
+
+    def __init__(self, config: CompressionConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):  # the layers draw their own weights
+            torch.manual_seed(seed)
+            self.autoencoder = ChunkAutoencoder(config.autoencoder)
+
+    def forward(self, batch: FrameBatch, chance: Chance) -> Score:
+        """See `Objective`."""
+        config, frames = self.config, batch.frames
+        dtype = next(self.autoencoder.parameters()).dtype
+        latents = self.autoencoder.encode(frames.to(dtype))
+        noise = chance.normal(_FOR_NOISE, tuple(latents.shape[1:]), frames.device)
+        decoded = self.autoencoder.decode(latents + config.latent_noise * noise.to(dtype)).float()
+        error = decoded - frames
+        terms = {
+            "fine": charbonnier(error, config.edge),
+            "coarse": config.coarse_weight * coarse(error, config.edge),
+            "motion": config.motion_weight * charbonnier(error.diff(dim=2), config.edge),
+            "latents": config.latent_weight * latents.float().square().mean(),
+        }
+        count = float(len(frames))
+        parts = {name: term.detach() * count for name, term in terms.items()}
+        parts["psnr"] = psnr(decoded.detach(), frames) * count
+        return Score(total=torch.stack(list(terms.values())).sum() * count, count=count, parts=parts)
+
+    def to_device(self, batch: FrameBatch, device: torch.device) -> FrameBatch:
+        """See `Objective`."""
+        return FrameBatch(frames=batch.frames.to(device, non_blocking=True))
+
+    def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
+        """See `Objective`."""
+        return dtype
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """None: the whole is small."""
+        return []
+
+    def is_matrix(self, key: str) -> bool:
+        """Convolutions are AdamW's."""
+        return False
+
+    @torch.no_grad()
+    def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[FrameBatch]) -> None:
+        """config.json with the statistics of the latents, and weights, as in a checkpoint's vae/."""
+        plain = {key.removeprefix("autoencoder."): value for key, value in weights.items()}
+        measured = rebuilt(self.autoencoder, plain, torch.float32)
+        assert isinstance(measured, ChunkAutoencoder)
+        crops = [batch.frames for batch in islice(batches, NUM_MEASURED)]
+        latents = torch.cat([measured.encode(frames.cpu()) for frames in crops])
+        mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
+        statistics = {"latents_mean": tuple(mean.tolist()), "latents_std": tuple(std.tolist())}
+        save_part(folder, rebuilt(self.autoencoder, plain, torch.float32, **statistics))
+        torch.save(crops[0][:4].cpu(), folder / _PREVIEW)
+
+    @torch.no_grad()
+    def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
+        """Crops above, what came back below; the first and the last frame of each."""
+        autoencoder = load_part(model, "vae", torch.float32)
+        assert isinstance(autoencoder, ChunkAutoencoder)
+        frames = torch.load(model / _PREVIEW, weights_only=True)
+        decoded = autoencoder.decode(autoencoder.encode(frames))
+        both = torch.stack((frames, decoded))[:, :, :, [0, -1]]
+        sheet = rearrange(both, "two b c f h w -> (two h) (b f w) c")
+        pixels: np.ndarray = ((sheet * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        path = out.with_suffix(".png")
+        path.write_bytes(png_bytes(np.ascontiguousarray(pixels)))
+        return [path]
+
+
+def charbonnier(error: Tensor, edge: float) -> Float[Tensor, ""]:
+    """The mean of a smooth absolute value: quadratic below `edge`, linear above (Charbonnier et al. 1994)."""
+    return (error.square() + edge**2).sqrt().mean() - edge
+
+
+def coarse(error: Float[Tensor, "b 3 f h w"], edge: float) -> Float[Tensor, ""]:
+    """The same at a half, a quarter and an eighth of the size: what is smooth must be right too."""
+    x = error.transpose(1, 2).flatten(0, 1)
+    total = error.new_zeros(())
+    for _ in range(3):
+        x = F.avg_pool2d(x, 2)
+        total = total + charbonnier(x, edge)
+    return total
+
+
+def psnr(decoded: Tensor, frames: Tensor) -> Float[Tensor, ""]:
+    """Peak signal to noise in dB, of pixels in [-1, 1], over the whole batch."""
+    return -10 * ((decoded.clamp(-1, 1) - frames) / 2).square().mean().clamp(min=1e-10).log10()

@@ -1,0 +1,110 @@
+"""AdamW, or Muon for the matrices and AdamW for the rest; warm-up, constant, decay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from khayal.train.config import OptimiserConfig
+
+
+class Optimiser:
+    """Moves float32 weights by their gradients, at a rate that the schedule gives.
+
+    Args:
+        weights: by name.
+        is_matrix: which of them are Muon's (Jordan 2024, https://kellerjordan.github.io/posts/muon/), where
+            the config asks for it; they have two dimensions.
+    """
+
+    def __init__(
+        self, config: OptimiserConfig, weights: Mapping[str, nn.Parameter], is_matrix: Callable[[str], bool]
+    ) -> None:
+        self.config = config
+        self.weights = dict(weights)
+        matrices = {key for key, w in weights.items() if w.ndim == 2 and is_matrix(key)}
+        if config.matrices == "adamw":
+            matrices = set()
+        decayed = [w for key, w in weights.items() if key not in matrices and w.ndim >= 2]
+        rest = [w for w in weights.values() if w.ndim < 2]
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        self._parts: list[tuple[torch.optim.Optimizer, float]] = [
+            (
+                torch.optim.AdamW(
+                    [group for group in groups if group["params"]],
+                    lr=config.learning_rate,
+                    betas=config.betas,
+                    fused=True,
+                ),
+                config.learning_rate,
+            )
+        ]
+        if matrices:
+            muon = torch.optim.Muon(
+                [w for key, w in weights.items() if key in matrices],
+                lr=config.matrix_learning_rate,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+            self._parts.append((muon, config.matrix_learning_rate))
+
+    def step(self, share: float) -> Tensor:
+        """Shorten the gradients, move the weights at `share` of the full rate; returns the norm there was."""
+        norm = nn.utils.clip_grad_norm_(self.weights.values(), self.config.max_norm)
+        for part, rate in self._parts:
+            for group in part.param_groups:
+                group["lr"] = rate * share
+            part.step()
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """For each weight what its optimiser remembers of it; only this process's part of it."""
+        return {
+            key: {name: local(value) for name, value in part.state[weight].items()}
+            for key, weight in self.weights.items()
+            for part, _ in self._parts
+            if weight in part.state
+        }
+
+    def restore(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take up what `state` gave."""
+        for key, weight in self.weights.items():
+            for part, _ in self._parts:
+                if any(weight is other for group in part.param_groups for other in group["params"]):
+                    part.state[weight] = {name: _like(weight, value) for name, value in state[key].items()}
+
+
+def share_of_rate(config: OptimiserConfig, progress: float, num_steps_since_start: int) -> float:
+    """Warm-up, constant, linear decay to zero (WSD, arXiv:2404.06395): the share of the full rate."""
+    warm = min(1.0, (num_steps_since_start + 1) / max(1, config.warmup_steps))
+    left = (1 - progress) / config.decay_share if config.decay_share > 0 else 1.0
+    return warm * min(1.0, max(0.0, left))
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor that may be spread over several."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _like(weight: Tensor, value: Tensor) -> Any:
+    """A local part as it stood beside the weight: spread as the weight is, unless it is a counter."""
+    if not isinstance(weight, DTensor):
+        return value if value.ndim == 0 else value.to(weight.device)
+    if value.shape != weight.to_local().shape or value.ndim == 0 < weight.ndim:
+        return value
+    return DTensor.from_local(
+        value.to(weight.device),
+        weight.device_mesh,
+        weight.placements,
+        run_check=False,
+        shape=weight.shape,
+        stride=weight.stride(),
+    )

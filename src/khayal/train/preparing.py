@@ -1,0 +1,243 @@
+"""The stages before a training: clips kept as frames, clips encoded to latents, a tokenizer.
+
+What is there already is not made again, so a stage that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from khayal.errors import InputError
+from khayal.model.autoencoder import Autoencoder
+from khayal.parallel import join_processes
+from khayal.train.loop import Outcome, Sitting
+from khayal.train.parts import load_part
+from khayal.train.shards import ShardWriter, write_whole
+from khayal.train.source import Passage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A clip with its captions; the first passage is of the whole."""
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    passages: tuple[Passage, ...]
+
+
+ClipsFrom = Callable[[int], Iterator[Sample]]
+"""Gives the clips number n, n + 1, …; the same ones for the same n."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepConfig:
+    """Clips kept as they are: what an autoencoder trains on.
+
+    Attributes:
+        clips: where they come from.
+        name: what they are, so that a folder is not continued with others.
+        num_clips: how many.
+        per_shard: clips in a file.
+        minutes: stop after so long, with what there is.
+    """
+
+    clips: ClipsFrom
+    name: str
+    num_clips: int
+    per_shard: int = 8
+    minutes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """Clips encoded to latents: what a transformer trains on.
+
+    Attributes:
+        autoencoder: the folder of the one that encodes.
+        still_columns: latent frames whose last pixel frame is encoded by itself too; −1 is the last one.
+        mirrored: gives the mirror image of a clip with its captions, or None where they would be wrong.
+    """
+
+    clips: ClipsFrom
+    name: str
+    autoencoder: Path
+    num_clips: int
+    still_columns: tuple[int, ...] = (0, -1)
+    mirrored: Callable[[Sample], Sample | None] | None = None
+    per_shard: int = 64
+    minutes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """A tokenizer made from captions.
+
+    Attributes:
+        texts: what it learns from.
+        num_tokens: at most so many.
+    """
+
+    texts: Callable[[], Iterable[str]]
+    num_tokens: int = 2048
+
+
+def keep_frames(config: KeepConfig, folder: Path, sitting: Sitting) -> Outcome:
+    """Write clips as uint8 frames, with their captions, in shards."""
+    writer = ShardWriter(folder, {"schema": "khayal.frames/1", "clips": config.name, "per": config.per_shard})
+
+    def tensors(samples: list[Sample]) -> dict[str, Tensor]:
+        return {"frames": torch.from_numpy(np.stack([sample.frames for sample in samples]))}
+
+    return _fill(config, writer, tensors, lambda sample: [sample], sitting)
+
+
+def encode_clips(config: EncodeConfig, folder: Path, sitting: Sitting) -> Outcome:
+    """Write clips as normalised latents in float16, with their captions, in shards."""
+    device = join_processes(sitting.device).device
+    autoencoder: Any = load_part(config.autoencoder, "vae", torch.float32).to(device)
+    first = next(config.clips(0))
+    columns = columns_of(autoencoder, len(first.frames))
+    at = tuple(place % len(columns) for place in config.still_columns)
+    content = {
+        "schema": "khayal.latents/1",
+        "clips": config.name,
+        "per": config.per_shard,
+        "autoencoder": fingerprint(config.autoencoder),
+        "still_columns": at,
+        "frames_per_column": columns,
+        "is_mirrored": config.mirrored is not None,
+    }
+    last_frames = [sum(columns[: place + 1]) - 1 for place in at]
+
+    def tensors(samples: list[Sample]) -> dict[str, Tensor]:
+        frames = torch.from_numpy(np.stack([sample.frames for sample in samples]))
+        latents, stills = [], []
+        for part in frames.split(16):
+            pixels = part.to(device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+            latents.append(_encoded(autoencoder, pixels))
+            alone = [_encoded(autoencoder, pixels[:, :, f : f + 1]) for f in last_frames]
+            stills.append(torch.cat(alone, dim=2) if alone else latents[-1][:, :, :0])
+        return {"latents": torch.cat(latents), **({"stills": torch.cat(stills)} if at else {})}
+
+    def versions(sample: Sample) -> list[Sample]:
+        other = config.mirrored(sample) if config.mirrored else None
+        return [sample] if other is None else [sample, other]
+
+    return _fill(config, ShardWriter(folder, content), tensors, versions, sitting)
+
+
+@torch.inference_mode()
+def _encoded(autoencoder: Autoencoder, pixels: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c t h w"]:
+    return autoencoder.encode(pixels).to("cpu", torch.float16)
+
+
+def _fill(
+    config: KeepConfig | EncodeConfig,
+    writer: ShardWriter,
+    tensors: Callable[[list[Sample]], dict[str, Tensor]],
+    versions: Callable[[Sample], list[Sample]],
+    sitting: Sitting,
+) -> Outcome:
+    """Make the shards that are missing, in order, until all are there or the time is up."""
+    num_shards = -(-config.num_clips // config.per_shard)
+    limits = [minutes for minutes in (config.minutes, sitting.minutes) if minutes is not None]
+    end = time.monotonic() + 60 * min(limits, default=float("inf"))
+    missing = writer.missing(num_shards)
+    for begin, numbers in _runs(missing):
+        clips = config.clips(begin * config.per_shard)
+        try:
+            for number in numbers:
+                if time.monotonic() >= end:
+                    return Outcome(step=number, is_finished=config.minutes is not None, model=writer.folder)
+                taken = itertools.islice(
+                    clips, min(config.per_shard, config.num_clips - number * config.per_shard)
+                )
+                samples = [version for clip in taken for version in versions(clip)]
+                lines = [{"passages": [passage.to_json() for passage in s.passages]} for s in samples]
+                writer.write(number, tensors(samples), lines)
+                if sitting.is_shown:
+                    _say(f"shard {number + 1} of {num_shards}")
+        finally:
+            if isinstance(clips, Iterator) and hasattr(clips, "close"):
+                clips.close()  # stops the processes that render
+    return Outcome(step=num_shards, is_finished=True, model=writer.folder)
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, list[int]]]:
+    """Stretches of consecutive numbers, with their first."""
+    for _, group in itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        stretch = [number for _, number in group]
+        yield stretch[0], stretch
+
+
+def _say(sentence: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(sentence)
+
+
+def columns_of(autoencoder: Autoencoder, num_frames: int) -> tuple[int, ...]:
+    """Pixel frames in each latent frame of a clip.
+
+    Raises:
+        InputError: the clip's length is not one that whole latents can hold.
+    """
+    per = autoencoder.frames_per_latent
+    count, rest = divmod(num_frames - autoencoder.is_causal, per)
+    if rest:
+        raise InputError(
+            f"Clips of {num_frames} frames cannot be encoded",
+            why=f"this autoencoder takes {per}k{' + 1' * autoencoder.is_causal}",
+        )
+    return (1,) * autoencoder.is_causal + (per,) * count
+
+
+def fingerprint(folder: Path) -> str:
+    """Of the weights of a part, so that latents of two autoencoders are never mixed."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def make_tokenizer(config: TokenizerConfig, folder: Path, sitting: Sitting) -> Outcome:
+    """A unigram tokenizer of UMT5's kind, in the files that a checkpoint folder holds."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    words = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    punctuation = pre_tokenizers.Punctuation("isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), punctuation, words])
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=config.num_tokens,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(config.texts(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "tokenizer_config.json", (json.dumps(settings, indent=2) + "\n").encode())
+    write_whole(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+    return Outcome(step=tokenizer.get_vocab_size(), is_finished=True, model=folder)

@@ -1,0 +1,221 @@
+"""Shards on disk: tensors in safetensors, what they are in a JSON line for each clip beside them.
+
+A folder holds `shard-000000.safetensors`, `shard-000000.jsonl`, … and `shards.json`, which says what was
+written. The tensor file of a shard appears last and whole, so that a shard is either there or not.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from khayal.errors import InputError, OutputError
+from khayal.train.source import Epochs, FrameBatch, LatentBatch, Passage, Reading
+
+MANIFEST = "shards.json"
+HELD_IN_MEMORY = 1_000_000_000
+
+
+class ShardWriter:
+    """Writes numbered shards of one kind, and knows which are there.
+
+    Raises:
+        InputError: the folder was begun with another kind of content.
+    """
+
+    def __init__(self, folder: Path, content: Mapping[str, Any]) -> None:
+        self.folder = folder
+        wanted = json.loads(json.dumps(content))
+        manifest = folder / MANIFEST
+        if manifest.exists():
+            found = json.loads(manifest.read_text(encoding="utf-8"))
+            odd = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+            if odd:
+                told = ", ".join(f"{key} {found.get(key)!r}, not {wanted.get(key)!r}" for key in odd)
+                raise InputError(
+                    f"“{folder}” cannot be continued", why=f"it was begun with {told}", fix="use a new folder"
+                )
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(manifest, (json.dumps(wanted, indent=1) + "\n").encode())
+        except OSError as error:
+            raise OutputError(f"“{folder}” cannot be written", why=error.strerror or str(error)) from error
+
+    def missing(self, count: int) -> list[int]:
+        """Which of the first `count` shards are not there."""
+        return [number for number in range(count) if not self._path(number).exists()]
+
+    def write(self, number: int, tensors: Mapping[str, Tensor], lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write one shard; `lines` describe its clips in their order."""
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_whole(self._path(number).with_suffix(".jsonl"), text.encode())
+        draft = self._path(number).with_suffix(".part")
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, draft)
+        os.replace(draft, self._path(number))
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"shard-{number:06d}.safetensors"
+
+
+class ShardReader:
+    """All clips of a folder of shards, by number.
+
+    Small sets are held in memory; of larger ones, each clip is read from the disk when it is wanted.
+
+    Raises:
+        InputError: there is no shard in the folder, or one is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        paths = sorted(folder.glob("shard-*.safetensors"))
+        if not paths:
+            raise InputError(f"There are no shards in “{folder}”", fix="run the stage that makes them first")
+        self.content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        self.lines: list[dict[str, Any]] = []
+        self._starts: list[int] = []
+        self._files: list[Any] = []
+        self._held: dict[str, Tensor] | None = None
+        for path in paths:
+            self._starts.append(len(self.lines))
+            text = path.with_suffix(".jsonl").read_text(encoding="utf-8")
+            self.lines += [json.loads(line) for line in text.splitlines()]
+            self._files.append(_opened(path))
+        if sum(path.stat().st_size for path in paths) <= HELD_IN_MEMORY:
+            parts = [{key: file.get_tensor(key) for key in file.keys()} for file in self._files]  # noqa: SIM118
+            self._held = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def read(self, key: str, clips: Sequence[int]) -> Tensor:
+        """One tensor of some clips, stacked."""
+        if self._held is not None:
+            return self._held[key][torch.tensor(clips)]
+        found = []
+        for clip in clips:
+            shard = bisect.bisect_right(self._starts, clip) - 1
+            within = clip - self._starts[shard]
+            found.append(self._files[shard].get_slice(key)[within : within + 1])
+        return torch.cat(found)
+
+    def has(self, key: str) -> bool:
+        """Whether its clips have a tensor of this name."""
+        return key in self._files[0].keys()  # noqa: SIM118 - it is no dictionary
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"“{path}” cannot be read", why=str(error), fix="delete it and make it again"
+        ) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole, and is on the disk when this returns."""
+    draft = path.with_name(path.name + ".part")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+
+
+class LatentShards:
+    """Encoded clips from a folder that `khayal.train.encoding` wrote: a Source of LatentBatch."""
+
+    def __init__(self, folder: Path) -> None:
+        self._reader = ShardReader(folder)
+        content = self._reader.content
+        self._frames_per_column = tuple(content["frames_per_column"])
+        self._still_columns = tuple(content["still_columns"])
+        self._passages = [
+            tuple(Passage(**passage) for passage in line["passages"]) for line in self._reader.lines
+        ]
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def batches(self, reading: Reading) -> Iterator[LatentBatch]:
+        """See `Source`."""
+        order = Epochs(len(self), reading.seed)
+        for step in itertools.count(reading.start):
+            clips = order.batch(step, reading.batch_size, reading.rows)
+            yield LatentBatch(
+                latents=self._reader.read("latents", clips).float(),
+                stills=self._reader.read("stills", clips).float() if self._still_columns else None,
+                still_columns=self._still_columns,
+                passages=tuple(self._passages[clip] for clip in clips),
+                frames_per_column=self._frames_per_column,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crops:
+    """What an autoencoder sees of a clip.
+
+    Attributes:
+        num_frames: length of a crop.
+        side: pixels along each side of it.
+        still_share: share of crops that are one frame, repeated.
+    """
+
+    num_frames: int = 16
+    side: int = 64
+    still_share: float = 0.1
+
+
+class FrameShards:
+    """Random crops of rendered clips, half of them mirrored: a Source of FrameBatch."""
+
+    def __init__(self, folder: Path, crops: Crops) -> None:
+        self._reader = ShardReader(folder)
+        self._crops = crops
+        num_frames, height, width = self._reader.read("frames", [0]).shape[1:4]
+        if crops.num_frames > num_frames or crops.side > min(height, width):
+            raise InputError(
+                f"Crops of {crops.num_frames} frames of {crops.side}×{crops.side} are too large",
+                why=f"the clips have {num_frames} of {width}×{height}",
+            )
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def batches(self, reading: Reading) -> Iterator[FrameBatch]:
+        """See `Source`."""
+        order = Epochs(len(self), reading.seed)
+        for step in itertools.count(reading.start):
+            clips = order.batch(step, reading.batch_size, reading.rows)
+            crops = [
+                self._crop(clip, np.random.default_rng([reading.seed, step, row, 23]))
+                for clip, row in zip(clips, reading.rows, strict=True)
+            ]
+            yield FrameBatch(frames=torch.stack(crops).float() / 127.5 - 1)
+
+    def _crop(self, clip: int, dice: np.random.Generator) -> Tensor:
+        """3 f H W, uint8."""
+        frames, crops = self._reader.read("frames", [clip])[0], self._crops
+        length, height, width = frames.shape[:3]
+        start = int(dice.integers(length - crops.num_frames + 1))
+        top, left = (int(dice.integers(side - crops.side + 1)) for side in (height, width))
+        if dice.random() < crops.still_share:
+            times = torch.full((crops.num_frames,), start)
+        else:
+            times = torch.arange(start, start + crops.num_frames)
+        crop = frames[:, top : top + crops.side, left : left + crops.side][times]
+        crop = crop.flip(2) if dice.random() < 0.5 else crop
+        return crop.permute(3, 0, 1, 2)

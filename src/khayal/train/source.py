@@ -1,0 +1,161 @@
+"""How a trainer reads batches: by the number of the step, so that reading can begin anywhere."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Batch = TypeVar("Batch")
+BatchOut = TypeVar("BatchOut", covariant=True)
+
+_NUM_PREPARED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Which samples are read.
+
+    Attributes:
+        seed: decides the order; another epoch has another one.
+        batch_size: samples in a step, over all processes.
+        rows: which of each batch are this process's.
+        start: the step whose batch comes first.
+    """
+
+    seed: int
+    batch_size: int
+    rows: range
+    start: int = 0
+
+
+@runtime_checkable
+class Source(Protocol[BatchOut]):
+    """Where batches come from.
+
+    The batch of a step depends on the seed, the batch size and the step alone, never on what was read
+    before: that is all it takes to resume exactly. All samples of a batch have one shape.
+    """
+
+    def __len__(self) -> int:
+        """Samples in an epoch."""
+        ...
+
+    def batches(self, reading: Reading) -> Iterator[BatchOut]:
+        """This process's part of the batches of steps `start`, `start` + 1, …, without end."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """What a stretch of a clip shows, in words.
+
+    Attributes:
+        kind: "clip" for the whole, "shot" for what lies between two cuts, "span" for any other stretch.
+        start, end: its frames [start, end) in pixels frames of the clip.
+        texts: captions by name, such as "en/short"; one of them is drawn each time.
+    """
+
+    kind: str
+    start: int
+    end: int
+    texts: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields."""
+        return {"kind": self.kind, "start": self.start, "end": self.end, "texts": dict(self.texts)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameBatch:
+    """Pixels for an autoencoder, in [-1, 1]."""
+
+    frames: Float[Tensor, "b 3 f H W"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentBatch:
+    """Encoded clips for a transformer.
+
+    Attributes:
+        latents: normalised latents of the clips.
+        stills: latents of single frames of the same clips, or None.
+        still_columns: the latent frame whose last frame each still shows.
+        passages: the captions of each clip; the first one is of the whole clip.
+        frames_per_column: pixel frames in each latent frame.
+    """
+
+    latents: Float[Tensor, "b c t h w"]
+    stills: Float[Tensor, "b c k h w"] | None
+    still_columns: tuple[int, ...]
+    passages: tuple[tuple[Passage, ...], ...]
+    frames_per_column: tuple[int, ...]
+
+
+class Epochs:
+    """An order without end: every sample once in each epoch, shuffled by the seed."""
+
+    def __init__(self, num_samples: int, seed: int) -> None:
+        assert num_samples > 0, "an empty source is refused where it is opened"
+        self.num_samples, self.seed = num_samples, seed
+        self._epoch = -1
+        self._order: Int[np.ndarray, "n"] = np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, place: int) -> int:
+        """The sample at a place; epochs follow one another."""
+        epoch, within = divmod(place, self.num_samples)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch, 17]).permutation(self.num_samples)
+        return int(self._order[within])
+
+    def batch(self, step: int, batch_size: int, rows: range) -> list[int]:
+        """The samples of one process in one step."""
+        return [self[step * batch_size + row] for row in rows]
+
+
+class Prepared(Generic[Batch]):
+    """Batches made ready by a thread while the last one is being used; the order stays."""
+
+    def __init__(self, batches: Iterator[Batch], num_prepared: int = _NUM_PREPARED) -> None:
+        self._queue: queue.Queue[Batch | BaseException] = queue.Queue(num_prepared)
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._fill, args=(batches,), daemon=True)
+        self._thread.start()
+
+    def _fill(self, batches: Iterator[Batch]) -> None:
+        try:
+            for batch in batches:
+                if not self._put(batch):
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised where the batch is asked for
+            self._put(error)
+
+    def _put(self, item: Batch | BaseException) -> bool:
+        while not self._is_closed.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def __next__(self) -> Batch:
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._is_closed.set()
+        self._thread.join()
