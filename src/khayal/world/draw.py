@@ -16,6 +16,7 @@ from khayal.world.scene import Scene, Setup, Shot
 
 MAX_SECONDS = 60.0
 MIN_SHOT_SECONDS = 1.25
+BRIEF_SECONDS = 10.0
 MARGIN = {"wide": 0.70, "close": 0.86, "side": 0.86, "above": 0.84}
 
 
@@ -77,7 +78,7 @@ def draw_scene(request: Request, seed: int, index: int, attempt: int = 0) -> Sce
         v.SETTINGS[setting][0]
     ]
     light = lights[0] if rng.random() < 0.45 else str(rng.choice(lights))
-    names = [request.play] if request.play else [n for n, play in PLAYS.items() if play.level <= request.dial]
+    names = [request.play] if request.play else _plays(request)
     weights = np.array([PLAYS[n].weight for n in names])
     name = str(chooser.choice(names, p=weights / weights.sum()))
     draft = Draft(
@@ -110,6 +111,12 @@ def draw_scene(request: Request, seed: int, index: int, attempt: int = 0) -> Sce
         sun=float(rng.uniform(-0.5, 0.5)),
         decor=int(rng.integers(1 << 30)),
     )
+
+
+def _plays(request: Request) -> list[str]:
+    """Plays that the dial admits; a long scene needs one that goes on."""
+    admitted = [name for name, play in PLAYS.items() if play.level <= request.dial]
+    return [n for n in admitted if request.seconds <= BRIEF_SECONDS or not PLAYS[n].is_brief]
 
 
 def _setup(rng: np.random.Generator, framing: str, subject: int) -> Setup:
@@ -150,7 +157,8 @@ def draw_shots(
     """One camera, or cuts between two to four set-ups that come back in a longer scene."""
     num_frames = request.num_frames
     most = v.MAX_SETUPS[request.dial]
-    cuts = most > 1 and draft.may_cut and request.seconds >= 2 * MIN_SHOT_SECONDS and rng.random() < 0.35
+    share = 0.35 if request.seconds <= BRIEF_SECONDS else 0.7
+    cuts = most > 1 and draft.may_cut and request.seconds >= 2 * MIN_SHOT_SECONDS and rng.random() < share
     if not cuts:
         return _single(rng, request, draft)
     count = int(rng.integers(2, most + 1))

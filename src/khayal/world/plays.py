@@ -307,20 +307,21 @@ def chase(draft: Draft) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Play:
-    """How a play is written, from which dial setting, and how often it is given."""
+    """How a play is written, from which dial setting, how often it is given, and whether it is soon over."""
 
     write: Callable[[Draft], None]
     level: int
     weight: float
+    is_brief: bool = False
 
 
 PLAYS: dict[str, Play] = {
     "solo": Play(write=solo, level=1, weight=4.0),
     "company": Play(write=company, level=2, weight=3.0),
-    "collide": Play(write=collide, level=2, weight=1.0),
+    "collide": Play(write=collide, level=2, weight=1.0, is_brief=True),
     "push": Play(write=push, level=3, weight=1.0),
-    "topple": Play(write=topple, level=4, weight=0.7),
-    "hide": Play(write=hide, level=4, weight=0.8),
+    "topple": Play(write=topple, level=4, weight=0.7, is_brief=True),
+    "hide": Play(write=hide, level=4, weight=0.8, is_brief=True),
     "enter": Play(write=enter, level=4, weight=0.7),
     "leave": Play(write=leave, level=4, weight=0.7),
     "swing": Play(write=swing, level=4, weight=0.6),
