@@ -18,6 +18,7 @@ import khayal
 from khayal.cli.animate import animate
 from khayal.cli.generate import generate
 from khayal.cli.models import models
+from khayal.cli.world import world
 from khayal.errors import Cancelled, KhayalError
 
 STOPPED = 130
@@ -76,6 +77,7 @@ def app() -> None:
 app.add_command(generate)
 app.add_command(animate)
 app.add_command(models)
+app.add_command(world)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
