@@ -17,7 +17,7 @@ from khayal.world.truth import Truth
 @pytest.fixture(scope="module")
 def truths() -> list[Truth]:
     """Scenes of every dial setting."""
-    return [record(take(Request(dial=1 + k % 5, split="all"), 31, k)) for k in range(20)]
+    return [record(take(Request(dial=1 + k % 5, split="all"), 31, k)) for k in range(15)]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

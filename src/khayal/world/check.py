@@ -86,8 +86,8 @@ def _fault_of_events(performance: Performance, boxes: Boxes) -> str:
             if inside[0] < -0.02 or inside[2] > 1.02:
                 return "out of frame"
         if action.event == "hide" and action.target is not None:
-            hidden = covered(boxes[first : final + 1], action.actor, action.target) > 0.7
-            if not hidden.any() or hidden[0] or hidden[-1]:
+            share = covered(boxes[first : final + 1], action.actor, action.target)
+            if share.max() < 0.9 or share[0] > 0.3 or share[-1] > 0.3:
                 return "does not hide"
     return ""
 

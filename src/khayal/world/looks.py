@@ -62,6 +62,8 @@ def finish(actor: Actor, paint: str) -> Finish:
         return Finish(rgb=own)
     if paint in ("main", "leaves"):
         return Finish(rgb=own, specular=0.5 if actor.kind in ("car", "bus", "balloon", "plane") else 0.12)
+    if paint == "shaded":
+        return Finish(rgb=(own[0] * 0.72, own[1] * 0.72, own[2] * 0.72))
     if paint == "dark":
         return Finish(rgb=(own[0] * 0.55, own[1] * 0.55, own[2] * 0.55))
     if paint == "light":
@@ -111,7 +113,7 @@ LIGHTING: dict[str, Lighting] = {
         elevation=25, azimuth=55, key=(0.84, 0.60, 0.38), fill=(0.13, 0.10, 0.12), ambient=(0.32, 0.29, 0.33)
     ),
     "night": Lighting(
-        elevation=62, azimuth=30, key=(0.40, 0.44, 0.60), fill=(0.10, 0.12, 0.17), ambient=(0.20, 0.22, 0.34)
+        elevation=62, azimuth=30, key=(0.45, 0.46, 0.58), fill=(0.12, 0.13, 0.17), ambient=(0.26, 0.27, 0.36)
     ),
     "lamp": Lighting(
         elevation=72, azimuth=-25, key=(0.74, 0.55, 0.30), fill=(0.12, 0.09, 0.06), ambient=(0.30, 0.24, 0.18)

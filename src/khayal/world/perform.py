@@ -148,8 +148,8 @@ def _object(actor: Actor, number: int, trajectory: Trajectory, frames: np.ndarra
         place = places[:, body] + (turn @ np.array([0, 0, _centre_offset(actor)]))
         c, a = rigs.solve(rig, place, turn, {}, scale)
         if actor.kind == "tower" and body == 1:
-            # A middle block of a paler shade: a tower should not look like a pillar.
-            rig.parts[0] = replace(rig.parts[0], paint="light")
+            # The middle block is a shade darker: a tower should not look like a pillar.
+            rig.parts[0] = replace(rig.parts[0], paint="shaded")
         pieces += _dress(actor, number, rig)
         centres.append(c)
         axes.append(a)

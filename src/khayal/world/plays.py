@@ -173,7 +173,7 @@ def hide(draft: Draft) -> None:
         [m for m in ("walk", "run", "hop") if m in v.motions_of(draft.actors[mover].kind, draft.dial)]
     )
     sign = 1.0 if draft.chance(0.5) else -1.0
-    half = draft.actors[cover].extent[0] / 2 + draft.actors[mover].extent[0] / 2 + 0.35
+    half = draft.actors[cover].extent[0] / 2 + draft.actors[mover].extent[0] / 2 + 0.5
     depth = draft.actors[cover].extent[1] / 2 + draft.actors[mover].extent[1] / 2 + 0.25
     heading = RIGHT if sign > 0 else LEFT
     draft.put(mover, place=(-sign * half, depth), yaw=heading)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from khayal.errors import InputError
+from khayal.errors import InputError, KhayalError
 
 Result = TypeVar("Result")
 
@@ -27,7 +29,13 @@ def in_order(work: Callable[[int], Result], indices: range | list[int], num_work
         return
     # A fresh interpreter for each: an OpenGL context, like torch's threads, does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max_workers=num_workers, mp_context=context)
+    # Ctrl-C is for this process alone: the workers finish their clip and are then told to stop.
+    pool = ProcessPoolExecutor(
+        max_workers=num_workers,
+        mp_context=context,
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
     waiting: deque[Future[Result]] = deque()
     try:
         for index in indices:
@@ -36,5 +44,11 @@ def in_order(work: Callable[[int], Result], indices: range | list[int], num_work
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise KhayalError(
+            "A worker that renders clips has died",
+            why="the machine may be short of memory",
+            fix="run the same command again, with fewer workers",
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
