@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -97,13 +97,14 @@ class Compression(Objective[FrameBatch]):
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[FrameBatch]) -> None:
         """config.json with the statistics of the latents, and weights, as in a checkpoint's vae/."""
         plain = {key.removeprefix("autoencoder."): value for key, value in weights.items()}
-        measured = rebuilt(self.autoencoder, plain, torch.float32)
+        shape = self.config.autoencoder
+        measured = rebuilt(ChunkAutoencoder, shape, plain, torch.float32)
         assert isinstance(measured, ChunkAutoencoder)
         crops = [batch.frames for batch in islice(batches, NUM_MEASURED)]
         latents = torch.cat([measured.encode(frames.cpu()) for frames in crops])
         mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
-        statistics = {"latents_mean": tuple(mean.tolist()), "latents_std": tuple(std.tolist())}
-        save_part(folder, rebuilt(self.autoencoder, plain, torch.float32, **statistics))
+        shape = replace(shape, latents_mean=tuple(mean.tolist()), latents_std=tuple(std.tolist()))
+        save_part(folder, rebuilt(ChunkAutoencoder, shape, plain, torch.float32))
         torch.save(crops[0][:4].cpu(), folder / _PREVIEW)
 
     @torch.no_grad()

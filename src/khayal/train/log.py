@@ -30,11 +30,11 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, start: int, tensorboard: bool, is_shown: bool = True) -> None:
+        if tensorboard and find_spec("tensorboard") is None:
+            raise MissingExtraError("TensorBoard's log cannot be written", extra="train")
         self._file = _cut(folder / "log.jsonl", start).open("a", encoding="utf-8")
         self._events: Any = None
         if tensorboard:
-            if find_spec("tensorboard") is None:
-                raise MissingExtraError("TensorBoard's log cannot be written", extra="train")
             from torch.utils.tensorboard import SummaryWriter
 
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start)

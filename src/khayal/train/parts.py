@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from khayal.checkpoint.configs import read_json
-from khayal.checkpoint.keys import part_for, part_of
+from khayal.checkpoint.keys import PARTS, part_for, part_of
 from khayal.checkpoint.save import save_weights, write_json
 from khayal.checkpoint.weights import load_weights, read_weights
 from khayal.errors import CheckpointError
 
 
-def rebuilt(like: nn.Module, weights: Mapping[str, Tensor], dtype: torch.dtype, **changes: Any) -> nn.Module:
-    """A module of the same kind with other weights, in the types in which it is stored.
-
-    Args:
-        like: of one of the kinds that a checkpoint holds.
-        changes: fields of its config that differ.
-    """
-    part = part_for(like)
-    config: Any = like.config
-    module = part.skeleton(replace(config, **changes) if changes else config)
+def rebuilt(
+    kind: type[nn.Module], config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype
+) -> nn.Module:
+    """A module of a kind that a checkpoint holds, with other weights, in the types in which it is stored."""
+    part = next(part for part in PARTS if part.module_class is kind)
+    module = part.skeleton(config)
     typed = {key: value.detach().cpu().to(part.dtype_of(key, dtype)) for key, value in weights.items()}
     module.load_state_dict(typed, strict=True, assign=True)
     return module.eval().requires_grad_(False)

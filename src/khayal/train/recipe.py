@@ -26,7 +26,7 @@ from khayal.train.preparing import (
 )
 
 Stage: TypeAlias = TrainConfig | EncodeConfig | KeepConfig | TokenizerConfig
-Recipe = Callable[..., Stage]
+Recipe = Callable[..., Any]
 """Takes the folder of the whole run, and keywords with defaults of its own."""
 
 
@@ -97,7 +97,14 @@ def call_recipe(recipe: Recipe, run: Path, given: Mapping[str, str]) -> Stage:
             fix = f"take one of {', '.join(keywords)}" if keywords else ""
             raise InputError(f"The recipe has no keyword “{name}”", fix=fix)
         values[name] = _as_type_of(keywords[name], name, text)
-    return recipe(run, **values)
+    stage: object = recipe(run, **values)
+    if not isinstance(stage, Stage):
+        raise InputError(
+            "The recipe does not say what to do",
+            why=f"it returned a {type(stage).__name__}",
+            fix="return a TrainConfig, EncodeConfig, KeepConfig or TokenizerConfig",
+        )
+    return stage
 
 
 def _as_type_of(default: Any, name: str, text: str) -> Any:

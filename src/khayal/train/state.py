@@ -12,6 +12,7 @@ import os
 import random
 import re
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,10 +100,7 @@ def load_full(path: Path, processes: Processes) -> tuple[Position, dict[str, Any
             why=f"it was written by {len(list(path.glob('*.pt')))}",
             fix="run as many, or start from the small checkpoint: --start",
         )
-    try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be read", why=str(error), fix=f"delete {path}") from error
+    content = _read(file)
     _restore_random_state(content.pop("random"))
     return Position(**content.pop("position")), content
 
@@ -110,8 +108,15 @@ def load_full(path: Path, processes: Processes) -> tuple[Position, dict[str, Any
 def position_of(path: Path, processes: Processes) -> Position:
     """Where the run was when a full checkpoint was written."""
     file = path / _file_name(processes)
-    content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    content = _read(file, mmap=True)
     return Position(**content["position"])
+
+
+def _read(file: Path, *, mmap: bool = False) -> dict[str, Any]:
+    if not zipfile.is_zipfile(file):  # which says so of a file that breaks off, too
+        raise CheckpointError(f"{file} cannot be read", why="it is damaged", fix=f"delete {file.parent}")
+    content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    return content
 
 
 def full_checkpoints(folder: Path) -> list[Path]:

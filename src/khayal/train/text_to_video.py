@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from khayal.checkpoint.defaults import Defaults
-from khayal.checkpoint.keys import part_for
+from khayal.checkpoint.keys import PARTS
 from khayal.checkpoint.save import save_checkpoint
 from khayal.checkpoint.scheduler import SchedulerConfig
 from khayal.checkpoint.tokenizer import Tokenizer
@@ -41,6 +41,7 @@ from khayal.train.source import LatentBatch, Passage
 SHARD_BYTES = 15_900_000
 """Weights are written in files that fit where 16 MB are the limit."""
 
+_TRANSFORMER = next(part for part in PARTS if part.module_class is SpacetimeTransformer)
 _FOR_NOISE, _FOR_CAPTION = 3, 4
 _SHORT_PATTERNS = ("shared", "prefix", "suffix", "ends", "middle", "independent", "images")
 
@@ -202,7 +203,7 @@ class TextToVideo(Objective[LatentBatch]):
     def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
         """The transformer computes as it is loaded for sampling; the small text encoder in float32."""
         module, _, name = key.partition(".")
-        return part_for(self.transformer).dtype_of(name, dtype) if module == "transformer" else torch.float32
+        return _TRANSFORMER.dtype_of(name, dtype) if module == "transformer" else torch.float32
 
     def blocks(self) -> Sequence[nn.Module]:
         """See `Objective`."""
@@ -219,15 +220,18 @@ class TextToVideo(Objective[LatentBatch]):
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[LatentBatch]) -> None:
         """A checkpoint in diffusers layout, in bfloat16, that `khayal.open` runs."""
+        config, dtype = self.config, torch.bfloat16
+        transformer = _inside(weights, "transformer")
+        text_encoder = _inside(weights, "text_encoder")
         save_checkpoint(
             folder,
-            transformers=[rebuilt(self.transformer, _inside(weights, "transformer"), torch.bfloat16)],
-            autoencoder=load_part(self.config.autoencoder, "vae", torch.bfloat16),
-            text_encoder=rebuilt(self.text_encoder, _inside(weights, "text_encoder"), torch.bfloat16),
-            tokenizer=self.config.tokenizer,
-            scheduler=self.config.scheduler,
+            transformers=[rebuilt(SpacetimeTransformer, config.transformer, transformer, dtype)],
+            autoencoder=load_part(config.autoencoder, "vae", dtype),
+            text_encoder=rebuilt(UMT5Encoder, config.text, text_encoder, dtype),
+            tokenizer=config.tokenizer,
+            scheduler=config.scheduler,
             expand_timesteps=True,
-            defaults=self.config.defaults,
+            defaults=config.defaults,
             shard_bytes=SHARD_BYTES,
             overwrite=True,
         )
