@@ -86,6 +86,7 @@ def test_arabic_agrees_in_gender_and_definiteness(good: str, bad: str) -> None:
 
 
 def test_english_articles() -> None:
+    assert not any(word == "an" for word in words("en")), "“an” is made from “a” when a text is finished"
     assert read("An orange ball rolls to the left.", "en") == read("An orange ball rolls leftwards.", "en")
 
 

@@ -108,9 +108,11 @@ def _travel_time(motion: str, speed: str, distance: float) -> float:
 
 
 def lanes(draft: Draft, count: int) -> list[float]:
-    gaps = {1: [0.0], 2: [-0.7, 0.9], 3: [-1.1, 0.4, 1.8], 4: [-1.5, -0.1, 1.2, 2.5]}[count]
-    order = draft.rng.permutation(count)
-    return [gaps[k] for k in order]
+    """Depths for several actors; the first one stands in front of most others."""
+    gaps = {1: [0.0], 2: [-0.6, 0.75], 3: [-0.9, 0.3, 1.4], 4: [-1.2, -0.1, 0.9, 1.9]}[count]
+    first = int(draft.rng.integers(2)) if count > 1 else 0
+    rest = [k for k in range(count) if k != first]
+    return [gaps[k] for k in (first, *draft.rng.permutation(rest))]
 
 
 def independent(draft: Draft, number: int, lane: float, x: float, *, room: float, alone: bool) -> None:

@@ -75,7 +75,7 @@ VERBS: dict[str, list[tuple[str, str]]] = {
     "throw": [
         ("is thrown through the air", "being thrown through the air"),
         ("is tossed through the air", "being tossed through the air"),
-        ("flies through the air in an arc", "flying through the air in an arc"),
+        ("flies in a wide arc", "flying in a wide arc"),
     ],
     "swing": [
         ("swings on a rope", "swinging on a rope"),

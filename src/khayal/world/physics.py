@@ -101,9 +101,10 @@ def _object_xml(scene: Scene, number: int) -> str:
     stiffness = (pi / CONTACT_SECONDS) ** 2
     damping = 2 * damping_ratio(restitution) * sqrt(stiffness)
     friction = sliding_friction(scene, number)
+    condim = 6 if actor.kind in ("ball", "cylinder", "ring", "cone") else 3
     density = TOWER_DENSITY if actor.kind == "tower" else DENSITY
     contact = (
-        f'contype="2" conaffinity="7" condim="6" priority="1" density="{density}" '
+        f'contype="2" conaffinity="7" condim="{condim}" priority="1" density="{density}" '
         f'friction="{friction} 0.004 {ROLLING_FRICTION}" solref="-{stiffness} -{damping}" '
         'solimp="0.999 0.999 0.001"'
     )

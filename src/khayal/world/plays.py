@@ -47,6 +47,8 @@ def company(draft: Draft) -> None:
     )
     for lane, kind, x in zip(lanes(draft, count), chosen, spots, strict=True):
         number = draft.cast(kind)
+        if number == 0 and draft.actors[0].size == "small":
+            draft.put(0, size="medium")
         if number and draft.chance(0.3) and kind != "balloon":
             draft.put(number, place=(float(x), lane), yaw=facing(draft, "stand"))
             if kind == "plane":
