@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from khayal.world.physics import GRAVITY, ROPE_LENGTH, damping_ratio, restitution_of
+from khayal.world.bounces import GRAVITY, damping_ratio, restitution_of
+from khayal.world.physics import ROPE_LENGTH
 from khayal.world.scene import Action, Actor
 from khayal.world.truth import Truth
 

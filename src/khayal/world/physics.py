@@ -1,30 +1,21 @@
-"""Objects in MuJoCo: dropped, rolled, thrown, hung, knocked over; and characters that push them.
-
-**Restitution.** MuJoCo has no such parameter. A contact here is a spring and a damper given directly
-(negative `solref`): stiffness k and damping b per unit mass, so a bounce is half a swing of an oscillator.
-With ζ = b / 2√k and no pulling at the end of the contact, the ratio of speeds is (Schwager & Pöschel 2007)
-
-    e = exp(−ζ/√(1−ζ²) · (π − atan2(2ζ√(1−ζ²), 1−2ζ²)))    for ζ < 1,
-
-which `damping_ratio` inverts. Every bounce that happens is then measured from the trajectory.
-"""
+"""Objects in MuJoCo: dropped, rolled, thrown, hung, knocked over; and characters that push them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import atan2, cos, exp, pi, sin, sqrt
+from math import cos, pi, sin, sqrt
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from khayal.world.assets import cone
+from khayal.world.bounces import GRAVITY, damping_ratio, measure_bounces
 from khayal.world.motion import Motion, ease
 from khayal.world.render import import_mujoco
 from khayal.world.scene import Action, Actor, Scene
 from khayal.world.vocabulary import SIZES
 
-GRAVITY = 9.81
 CONTACT_SECONDS = 0.03
 STEPS_PER_SECOND = 1200
 STEPS_PER_TICK = 4
@@ -55,22 +46,6 @@ class Trajectory:
     contacts: list[set[tuple[int, int]]] = field(default_factory=list)
     bounces: list[tuple[int, int, float]] = field(default_factory=list)
     mass: dict[int, float] = field(default_factory=dict)
-
-
-def restitution_of(damping_ratio: float) -> float:
-    """The ratio of speeds after and before a bounce of a damped spring that cannot pull."""
-    z = damping_ratio
-    root = sqrt(1 - z * z)
-    return exp(-z / root * (pi - atan2(2 * z * root, 1 - 2 * z * z)))
-
-
-def damping_ratio(restitution: float) -> float:
-    """The damping ratio that gives a restitution (bisection; the relation falls steadily)."""
-    low, high = 0.0, 0.999
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if restitution_of(middle) > restitution else (low, middle)
-    return low
 
 
 def ticks(scene_fps: int) -> tuple[int, float]:
@@ -372,33 +347,3 @@ class Simulation:
                 radius = self.scene.actors[number].extent[2] / 2
                 result.bounces += [(t, number, e) for t, e in measure_bounces(middle[:, 2], radius, seconds)]
             at += count
-
-
-def measure_bounces(height: Float[np.ndarray, "n"], radius: float, seconds: float) -> list[tuple[int, float]]:
-    """Each bounce of a sphere on the ground: (first sample after it, ratio of speeds).
-
-    Speeds are taken in free flight, two samples away from the contact, and carried to the height of the
-    contact by energy; a bounce counts when the ball flew at least four samples on either side.
-    """
-    is_free = height > radius + 1e-4
-    speed = np.gradient(height, seconds)
-    edges = np.flatnonzero(np.diff(is_free.astype(int)))
-    landings = [i for i in edges if is_free[i]]
-    bounces = []
-    for landing in landings:
-        after = np.flatnonzero(is_free[landing + 1 :])
-        if not len(after):
-            break
-        takeoff = landing + 1 + int(after[0])
-        before, later = landing - 2, takeoff + 2
-        if (
-            before < 2
-            or later + 2 >= len(height)
-            or not (is_free[before - 2 : landing].all() and is_free[takeoff : later + 2].all())
-        ):
-            continue
-        arriving = speed[before] ** 2 + 2 * GRAVITY * (height[before] - radius)
-        leaving = speed[later] ** 2 + 2 * GRAVITY * (height[later] - radius)
-        if speed[before] < -0.5 and speed[later] > 0.1:
-            bounces.append((int(takeoff), float(sqrt(leaving / arriving))))
-    return bounces
