@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
 from khayal.errors import InputError
-from khayal.images import fit_image, open_image
+from khayal.images import as_pixels, fit_image, open_image
 
 
 def quadrants(width=8, height=6):
@@ -90,6 +91,52 @@ def test_what_cannot_be_opened_is_said_in_a_sentence(tmp_path, monkeypatch):
         open_image(whole)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)  # above the bound of the warning, below the error
     assert open_image(whole).shape == (64, 64, 3)
+
+
+def test_images_in_memory():
+    image = quadrants()
+    assert np.array_equal(as_pixels(image), image)
+    assert as_pixels(image[:, ::-1]).flags.c_contiguous
+    alpha = np.dstack([image, np.zeros(image.shape[:2], np.uint8)])
+    assert (as_pixels(alpha) == 255).all()
+    grey = as_pixels(image[..., 0])
+    assert grey.shape == image.shape
+    assert np.array_equal(grey[..., 2], image[..., 0])
+    assert np.array_equal(as_pixels(Image.fromarray(image)), image)
+    assert (as_pixels(Image.fromarray(alpha)) == 255).all()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned = Image.fromarray(image)
+    turned.info["exif"] = exif.tobytes()
+    assert np.array_equal(as_pixels(turned), np.rot90(image, 2))
+
+
+def test_an_array_that_cannot_be_written_is_copied_so_that_torch_does_not_warn():
+    image = quadrants()
+    image.flags.writeable = False
+    pixels = as_pixels(image)
+    assert np.array_equal(torch.from_numpy(pixels).numpy(), image)
+    rgba = np.asarray(Image.new("RGBA", (4, 4)))
+    for given in (rgba, rgba[..., 0], Image.new("RGBA", (4, 4)), Image.new("I;16", (4, 4))):
+        torch.from_numpy(as_pixels(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (None, "The image cannot be a NoneType. Give the path"),
+        ([[1, 2, 3]], "cannot be a list"),
+        (np.zeros((4, 4, 3)), r"shape \(4, 4, 3\) and type float64. Give uint8"),
+        (np.zeros((4, 4, 3), np.uint16), "type uint16"),
+        (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"shape \(1, 4, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
+        (Image.new("RGB", (0, 4)), "The image is empty"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_a_sentence(given, sentence):
+    with pytest.raises(InputError, match=sentence):
+        as_pixels(given)
 
 
 def test_fitting_says_what_it_did():

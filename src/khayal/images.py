@@ -57,6 +57,45 @@ def open_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
         ) from error
 
 
+def as_pixels(given: Any, name: str = "The image") -> UInt8[np.ndarray, "h w 3"]:
+    """An image that is in memory, as uint8 sRGB.
+
+    A Pillow image is turned, composited and given its profile as `open_image` does. An array is uint8:
+    `h w 3` as it is, `h w 4` over white, `h w` grey.
+
+    Args:
+        given: the image.
+        name: what to call it in the sentence.
+
+    Raises:
+        InputError: it is something else, or empty.
+    """
+    from PIL import Image, ImageOps
+
+    if isinstance(given, Image.Image):
+        if 0 in given.size:
+            raise InputError(f"{name} is empty", why=f"it has {given.width}×{given.height} pixels")
+        try:
+            return _as_srgb(ImageOps.exif_transpose(given))
+        except (OSError, ValueError, SyntaxError, EOFError) as error:  # Pillow reads pixels when asked
+            raise InputError(f"{name} cannot be read", why=str(error).rstrip(".")) from error
+    if not isinstance(given, np.ndarray):
+        raise InputError(
+            f"{name} cannot be a {type(given).__name__}",
+            fix="give the path of a file, a Pillow image, or a uint8 array of height × width × 3",
+        )
+    is_image = given.ndim == 2 or (given.ndim == 3 and given.shape[2] in (3, 4))
+    if given.dtype != np.uint8 or not is_image or not given.size:
+        raise InputError(
+            f"{name} cannot be an array of shape {given.shape} and type {given.dtype}",
+            fix="give uint8 values from 0 to 255, of height × width × 3",
+        )
+    if given.ndim == 2:
+        return np.repeat(given[..., None], 3, axis=2)
+    # a copy where it cannot be written: torch warns of such arrays
+    return over_backdrop(given) if given.shape[2] == 4 else np.require(given, requirements=["C", "W"])
+
+
 def fit_image(
     image: UInt8[np.ndarray, "h w 3"],
     size: tuple[int, int],
@@ -79,33 +118,43 @@ def fit_image(
     Raises:
         InputError: the mode is none of the two.
     """
-    from PIL import Image
-
     if mode not in ("crop", "pad"):
         raise InputError(f"“{mode}” is no way to fit an image", fix="choose crop or pad")
     height, width = image.shape[:2]
     if (width, height) == size:
         return image, ""
-    picture = Image.fromarray(image)
-    if mode == "crop":
-        scale = max(size[0] / width, size[1] / height)
-        kept = size[0] / scale, size[1] / scale
-        left, top = (width - kept[0]) / 2, (height - kept[1]) / 2
-        box = (max(left, 0.0), max(top, 0.0), min(left + kept[0], width), min(top + kept[1], height))
-        fitted = picture.resize(size, Image.Resampling.LANCZOS, box=box)
-        is_whole = width - kept[0] < 0.5 and height - kept[1] < 0.5
-    else:
-        scale = min(size[0] / width, size[1] / height)
-        inner = max(1, round(width * scale)), max(1, round(height * scale))
-        fitted = Image.new("RGB", size)
-        corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-        fitted.paste(picture.resize(inner, Image.Resampling.LANCZOS), corner)
-        is_whole = inner == size
-    deeds = ["scaled"] * (abs(scale - 1) > 1e-9) + [{"crop": "cropped", "pad": "padded"}[mode]] * (
-        not is_whole
-    )
+    fitted, scale, is_whole = (_filled if mode == "crop" else _padded)(image, size)
+    deeds = ["scaled"] if abs(scale - 1) > 1e-9 else []
+    if not is_whole:
+        deeds.append("cropped" if mode == "crop" else "padded")
     done = " and ".join(deeds or ["scaled"])
-    return np.array(fitted), f"{name} {width}×{height} was {done} to {size[0]}×{size[1]}."
+    return fitted, f"{name} {width}×{height} was {done} to {size[0]}×{size[1]}."
+
+
+def _filled(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, bool]:
+    """The middle of the image filling `size`, its scale, and whether nothing was lost."""
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    scale = max(size[0] / width, size[1] / height)
+    kept = size[0] / scale, size[1] / scale
+    left, top = (width - kept[0]) / 2, (height - kept[1]) / 2
+    box = (max(left, 0.0), max(top, 0.0), min(left + kept[0], width), min(top + kept[1], height))
+    fitted = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, box=box)
+    return np.array(fitted), scale, width - kept[0] < 0.5 and height - kept[1] < 0.5
+
+
+def _padded(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, bool]:
+    """The whole image in the middle of black, its scale, and whether it needed no black."""
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    scale = min(size[0] / width, size[1] / height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    fitted = Image.new("RGB", size)
+    corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    fitted.paste(Image.fromarray(image).resize(inner, Image.Resampling.LANCZOS), corner)
+    return np.array(fitted), scale, inner == size
 
 
 def grid(
