@@ -53,6 +53,7 @@ def encode(run: Path) -> EncodeConfig:
     return EncodeConfig(
         clips=moving_shapes.clips,
         name="shapes",
+        num_frames=moving_shapes.NUM_FRAMES,
         autoencoder=run / "autoencoder" / "model",
         num_clips=NUM_CLIPS,
         mirrored=moving_shapes.mirrored,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,11 @@ class Sample:
     frames: UInt8[np.ndarray, "f h w 3"]
     passages: tuple[Passage, ...]
 
+
+SPECIAL = ("<pad>", "</s>", "<unk>")
+SPELLING = "abcdefghijklmnopqrstuvwxyz0123456789ابتثجحخدذرزسشصضطظعغفقكلمنهويءآأؤإئةى.,;:!?'\"-"
+SPELLED = -30.0
+"""The score of a letter: any known word, however rare, is better than its letters."""
 
 ClipsFrom = Callable[[int], Iterator[Sample]]
 """Gives the clips number n, n + 1, …; the same ones for the same n."""
@@ -64,6 +71,7 @@ class EncodeConfig:
     """Clips encoded to latents: what a transformer trains on.
 
     Attributes:
+        num_frames: length of each clip.
         autoencoder: the folder of the one that encodes.
         still_columns: latent frames whose last pixel frame is encoded by itself too; −1 is the last one.
         mirrored: gives the mirror image of a clip with its captions, or None where they would be wrong.
@@ -71,6 +79,7 @@ class EncodeConfig:
 
     clips: ClipsFrom
     name: str
+    num_frames: int
     autoencoder: Path
     num_clips: int
     still_columns: tuple[int, ...] = (0, -1)
@@ -106,8 +115,7 @@ def encode_clips(config: EncodeConfig, folder: Path, sitting: Sitting) -> Outcom
     """Write clips as normalised latents in float16, with their captions, in shards."""
     device = join_processes(sitting.device).device
     autoencoder: Any = load_part(config.autoencoder, "vae", torch.float32).to(device)
-    first = next(config.clips(0))
-    columns = columns_of(autoencoder, len(first.frames))
+    columns = columns_of(autoencoder, config.num_frames)
     at = tuple(place % len(columns) for place in config.still_columns)
     content = {
         "schema": "khayal.latents/1",
@@ -212,25 +220,39 @@ def fingerprint(folder: Path) -> str:
 
 
 def make_tokenizer(config: TokenizerConfig, folder: Path, sitting: Sitting) -> Outcome:
-    """A unigram tokenizer of UMT5's kind, in the files that a checkpoint folder holds."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    """A unigram tokenizer whose tokens are the words of the captions, blind to capitals.
 
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
-    words = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
-    punctuation = pre_tokenizers.Punctuation("isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), punctuation, words])
-    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=config.num_tokens,
-        special_tokens=["<pad>", "</s>", "<unk>"],
-        unk_token="<unk>",
-        show_progress=False,
+    In a small world every word deserves a vector of its own; training a unigram model on so little text
+    would cut them up. A word that it does not know is spelled in letters. The files are those of a
+    checkpoint folder.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    cut = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation("isolated"),
+            pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always"),
+        ]
     )
-    tokenizer.train_from_iterator(config.texts(), trainer)
+    counts: Counter[str] = Counter()
+    for text in config.texts():
+        counts.update(word for word, _ in cut.pre_tokenize_str(normalizer.normalize_str(text)))
+    letters = sorted({letter for word in counts for letter in word} | set("▁" + SPELLING))
+    room = config.num_tokens - len(SPECIAL) - len(letters)
+    words = [(word, count) for word, count in counts.most_common(room) if len(word) > 1]
+    total = sum(count for _, count in words)
+    vocabulary = [(token, 0.0) for token in SPECIAL]
+    vocabulary += [(letter, SPELLED) for letter in letters]
+    vocabulary += [(word, math.log(count / total)) for word, count in words]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL.index("<unk>")))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, cut
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
+    tokenizer.add_special_tokens(list(SPECIAL))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": "</s>",

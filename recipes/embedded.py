@@ -1,0 +1,187 @@
+"""The embedded model, from nothing: a small world, rendered, compressed, learned.
+
+    khayal train recipes.embedded:frames --out RUN           clips as frames: for the autoencoder
+    khayal train recipes.embedded:tokenizer --out RUN        from the captions of those clips
+    khayal train recipes.embedded:autoencoder --out RUN      3.3M parameters, 24 channels at 1/16
+    khayal train recipes.embedded:encode --out RUN           more clips, as latents: about 75 kB each
+    khayal train recipes.embedded:transformer --out RUN      9.1M parameters, with a text encoder of 1.6M
+
+`runs/embedded.sh` does all of it. The whole checkpoint is 28 MB in bfloat16. The dial of the world has to
+be the same in all stages; --set dial=1 makes the smallest world.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from khayal.checkpoint.defaults import Defaults
+from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
+from khayal.model.text import UMT5EncoderConfig
+from khayal.model.transformer import TransformerConfig
+from khayal.train.compression import Compression, CompressionConfig
+from khayal.train.config import OptimiserConfig, TrainConfig
+from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
+from khayal.train.shards import Crops, FrameShards, LatentShards
+from khayal.train.source import Passage
+from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
+
+FPS, SECONDS, SIDE = 12, 4.0, 128
+NUM_FRAMES = round(FPS * SECONDS)
+NUM_TOKENS = 1024
+TEXT_WIDTH = 192
+DIAL = 2
+SEED = 0
+
+PROMPTS = (
+    "a red ball bounces on the grass",
+    "a blue cube slides to the left on the snow",
+    "a green box slides on a wooden floor, the camera stays still",
+    "كرة صفراء تتدحرج على الثلج",
+)
+
+AUTOENCODER = ChunkAutoencoderConfig()  # its defaults were made for this
+TEXT_ENCODER = UMT5EncoderConfig(
+    vocab_size=NUM_TOKENS, d_model=TEXT_WIDTH, d_kv=32, d_ff=2 * TEXT_WIDTH, num_layers=3, num_heads=6
+)
+TRANSFORMER = TransformerConfig(
+    patch_size=(1, 2, 2),
+    num_attention_heads=4,
+    attention_head_dim=64,
+    in_channels=AUTOENCODER.latent_channels,
+    out_channels=AUTOENCODER.latent_channels,
+    text_dim=TEXT_WIDTH,
+    ffn_dim=1024,
+    num_layers=8,
+)
+DEFAULTS = Defaults(
+    fps=Fraction(FPS), seconds=SECONDS, size=(SIDE, SIDE), steps=25, guidance=(4.0,), text_length=96
+)
+
+
+def frames(run: Path, dial: int = DIAL, clips: int = 400, workers: int = 2) -> KeepConfig:
+    """Clips as frames, 2.4 MB each."""
+    return KeepConfig(clips=world(dial, workers), name=f"world dial {dial} seed {SEED}", num_clips=clips)
+
+
+def tokenizer(run: Path) -> TokenizerConfig:
+    """From the captions of the rendered clips, and every word of the world beside them."""
+
+    def texts() -> Iterator[str]:
+        from khayal.world import words
+
+        for language in ("en", "ar"):
+            yield from sorted(words(language))
+        for path in sorted((run / "frames").glob("*.jsonl")):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                for passage in json.loads(line)["passages"]:
+                    yield from passage["texts"].values()
+
+    return TokenizerConfig(texts=texts, num_tokens=NUM_TOKENS)
+
+
+def autoencoder(run: Path, batch: int = 4, side: int = 64) -> TrainConfig:
+    """Crops of 16 frames; on two CPU cores a step takes about a fifth of a second."""
+    return TrainConfig(
+        objective=partial(Compression, CompressionConfig(autoencoder=AUTOENCODER)),
+        source=lambda: FrameShards(run / "frames", Crops(num_frames=16, side=side)),
+        batch_size=batch,
+        minutes=90,
+        seed=SEED,
+        optimiser=OptimiserConfig(matrices="adamw", learning_rate=1e-3, warmup_steps=200),
+        averages=(0.999,),
+    )
+
+
+def encode(
+    run: Path, dial: int = DIAL, clips: int = 6000, workers: int = 2, mirrored: bool = True
+) -> EncodeConfig:
+    """Clips as latents, each also as its mirror image; with --minutes, as many as there is time for."""
+    return EncodeConfig(
+        clips=world(dial, workers),
+        name=f"world dial {dial} seed {SEED}",
+        num_frames=NUM_FRAMES,
+        autoencoder=run / "autoencoder" / "model",
+        num_clips=clips,
+        mirrored=mirror if mirrored else None,
+    )
+
+
+def transformer(run: Path, batch: int = 32, matrices: str = "muon", compiled: bool = False) -> TrainConfig:
+    """Text encoder and transformer; on two CPU cores a step of 32 clips takes about two seconds."""
+    objective = TextToVideoConfig(
+        transformer=TRANSFORMER,
+        text=TEXT_ENCODER,
+        tokenizer=run / "tokenizer",
+        autoencoder=run / "autoencoder" / "model",
+        defaults=DEFAULTS,
+        caption_weights={
+            "en/short": 1.0,
+            "en/medium": 2.0,
+            "en/detailed": 2.0,
+            "ar/short": 0.5,
+            "ar/medium": 1.0,
+            "ar/detailed": 1.0,
+        },
+        prompts=PROMPTS,
+    )
+    return TrainConfig(
+        objective=partial(TextToVideo, objective, SEED),
+        source=lambda: LatentShards(run / "encode"),
+        batch_size=batch,
+        minutes=360,
+        seed=SEED,
+        optimiser=OptimiserConfig(matrices=matrices),  # type: ignore[arg-type]  # checked where it is used
+        is_compiled=compiled,
+    )
+
+
+def world(dial: int, workers: int) -> ClipsFrom:
+    """The physics world's training clips, rendered as they are asked for."""
+
+    def clips(start: int) -> Iterator[Sample]:
+        from khayal.world import Request, stream
+
+        request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=dial)
+        for clip in stream(SEED, start=start, request=request, num_workers=workers):
+            passages = tuple(
+                Passage(kind=told.kind, start=told.start, end=told.end, texts=_by_name(told.texts))
+                for told in clip.captions
+            )
+            yield Sample(frames=clip.frames, passages=passages)
+
+    return clips
+
+
+def _by_name(texts: dict[str, dict[str, str]]) -> dict[str, str]:
+    return {f"{language}/{length}": text for language, of in texts.items() for length, text in of.items()}
+
+
+_SIDES = {"left": "right", "Left": "Right", "يسار": "يمين"}
+_SIDES |= {other: side for side, other in _SIDES.items()}
+_SIDE = re.compile("|".join(_SIDES))
+
+
+def mirror(sample: Sample) -> Sample:
+    """The mirror image. Left and right change places in its captions, which name no other direction."""
+    passages = tuple(
+        Passage(
+            kind=passage.kind,
+            start=passage.start,
+            end=passage.end,
+            texts={name: mirrored_text(text) for name, text in passage.texts.items()},
+        )
+        for passage in sample.passages
+    )
+    return Sample(frames=np.ascontiguousarray(sample.frames[:, :, ::-1]), passages=passages)
+
+
+def mirrored_text(text: str) -> str:
+    """The same caption of the mirror image."""
+    return _SIDE.sub(lambda found: _SIDES[found[0]], text)

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Blank machine → the embedded checkpoint. Every stage can be stopped (Ctrl-C, --slice) and goes on when this
+# is run again; a stage that is done is passed over quickly.
+#
+#   runs/embedded.sh                         the budget of two CPU cores: about ten hours
+#   SCALE=0.1 runs/embedded.sh               a tenth of every budget
+#   RUN=runs/out/gpu MINUTES_TRANSFORMER=27 BATCH=512 COMPILED=true runs/embedded.sh
+#
+# The result is $RUN/transformer/model, a checkpoint folder: khayal "a red ball" --model $RUN/transformer/model
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+RUN=${RUN:-runs/out/embedded}
+DIAL=${DIAL:-2}             # how much of the world: 1 is the smallest
+SCALE=${SCALE:-1}           # of all budgets below
+WORKERS=${WORKERS:-$(nproc)}
+CLIPS_FRAMES=${CLIPS_FRAMES:-400}
+CLIPS_LATENTS=${CLIPS_LATENTS:-6000}
+MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
+MINUTES_ENCODE=${MINUTES_ENCODE:-60}
+MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
+BATCH=${BATCH:-32}
+MATRICES=${MATRICES:-muon}
+COMPILED=${COMPILED:-false}
+SLICE=${SLICE:-}            # minutes after which a training stage stops, to be run again
+
+scaled() { python3 -c "print(max(1e-3, $1 * $SCALE))"; }
+clips() { python3 -c "print(max(16, round($1 * min(1, $SCALE))))"; }
+stage() { echo "— $1" >&2; khayal train "recipes.embedded:$1" --out "$RUN" "${@:2}"; }
+finished() { [ -f "$RUN/$1.done" ]; }
+train_stage() {
+    finished "$1" && return
+    local told
+    told=$(stage "$1" --resume --json ${SLICE:+--slice "$SLICE"} "${@:2}")
+    echo "$told" >&2
+    if [[ $told != *'"is_finished": true'* ]]; then
+        echo "$1 stopped for now; run this again to go on." >&2
+        exit 0
+    fi
+    touch "$RUN/$1.done"
+}
+
+command -v khayal > /dev/null || pip install -e '.[world,train]'
+mkdir -p "$RUN"
+train_stage frames --set dial="$DIAL" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_FRAMES")"
+train_stage tokenizer
+train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")"
+train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dial="$DIAL" --set workers="$WORKERS" \
+    --set clips="$(clips "$CLIPS_LATENTS")"
+train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" \
+    --set matrices="$MATRICES" --set compiled="$COMPILED"
+echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"

@@ -1,0 +1,98 @@
+"""The recipe of the embedded model keeps to its limits; its captions survive a mirror and the tokenizer."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from stages import run
+
+from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.errors import InputError
+from khayal.model.chunk_autoencoder import ChunkAutoencoder
+from khayal.model.text import UMT5Encoder
+from khayal.model.transformer import SpacetimeTransformer
+from khayal.train.loop import Sitting
+from khayal.train.preparing import TokenizerConfig, make_tokenizer
+from khayal.train.recipe import find_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def recipe(name: str):
+    return find_recipe(f"{ROOT / 'recipes' / 'embedded.py'}:{name}")
+
+
+def test_the_checkpoint_fits_in_32_megabytes(tmp_path: Path) -> None:
+    config = recipe("transformer")(tmp_path).objective.args[0]
+    with torch.device("meta"):
+        modules = {
+            "transformer": SpacetimeTransformer(config.transformer),
+            "text_encoder": UMT5Encoder(config.text),
+            "autoencoder": ChunkAutoencoder(recipe("autoencoder")(tmp_path).objective.args[0].autoencoder),
+        }
+    count = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+    assert 2 * sum(count.values()) < 30_000_000
+    assert 8e6 < count["transformer"] < 10e6
+    assert count["text_encoder"] < 2e6
+    assert config.transformer.in_channels == modules["autoencoder"].latent_channels
+    assert (
+        config.defaults.size[0] % (modules["autoencoder"].spatial_ratio * config.transformer.patch_size[1])
+        == 0
+    )
+
+
+def test_every_word_of_the_world_is_a_token(tmp_path: Path) -> None:
+    pytest.importorskip("khayal.world")
+    from khayal.world import words
+
+    (tmp_path / "frames").mkdir()
+    stage = recipe("tokenizer")(tmp_path)
+    assert isinstance(stage, TokenizerConfig)
+    make_tokenizer(stage, tmp_path / "tokenizer", Sitting(is_shown=False))
+    tokenizer = Tokenizer(tmp_path / "tokenizer", length=64)
+    assert tokenizer.num_ids <= stage.num_tokens
+    for language in ("en", "ar"):
+        plain = sorted(word for word in words(language) if word.replace("-", "").replace("'", "") == word)
+        lengths = tokenizer.encode(plain).is_token.sum(1)
+        assert (lengths == 2).all(), "the word and the end"
+    spelled = tokenizer.encode(["a zebra", "A Red  ball."])
+    assert int(spelled.is_token[0].sum()) > 4
+    assert int(spelled.is_token[1].sum()) == 5
+
+
+def test_mirrored_captions_change_sides() -> None:
+    mirrored = recipe("mirrored_text")
+    for text, other in (
+        ("Left of the cone, a ball rolls to the right.", "Right of the cone, a ball rolls to the left."),
+        ("a blue box glides leftwards", "a blue box glides rightwards"),
+        ("ينزلق مكعب أزرق نحو اليسار", "ينزلق مكعب أزرق نحو اليمين"),
+    ):
+        assert mirrored(text) == other
+        assert mirrored(other) == text
+
+
+def test_the_world_names_no_sides_but_left_and_right() -> None:
+    from khayal.world import words
+
+    sides = {
+        "en": {"left", "leftwards", "right", "rightwards"},
+        "ar": {"اليسار", "اليمين", "يسار", "يمين", "يسارًا", "يمينًا"},
+    }
+    for language, known in sides.items():
+        found = {
+            word
+            for word in words(language)
+            if any(side in word for side in ("left", "right", "يسار", "يمين"))
+        }
+        assert found == known
+    assert not words("en") & {"clockwise", "anticlockwise", "counterclockwise", "east", "west"}
+
+
+def test_the_script_is_sound() -> None:
+    subprocess.run(["bash", "-n", ROOT / "runs" / "embedded.sh"], check=True)
+
+
+def test_a_stage_that_needs_another_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run the stage"):
+        run("transformer", tmp_path)
