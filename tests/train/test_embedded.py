@@ -36,10 +36,8 @@ def test_the_checkpoint_fits_in_32_megabytes(tmp_path: Path) -> None:
     assert 8e6 < count["transformer"] < 10e6
     assert count["text_encoder"] < 2e6
     assert config.transformer.in_channels == modules["autoencoder"].latent_channels
-    assert (
-        config.defaults.size[0] % (modules["autoencoder"].spatial_ratio * config.transformer.patch_size[1])
-        == 0
-    )
+    multiple = modules["autoencoder"].spatial_ratio * config.transformer.patch_size[1]
+    assert all(side % multiple == 0 for side in config.defaults.size)
 
 
 def test_every_word_of_the_world_is_a_token(tmp_path: Path) -> None:
@@ -56,9 +54,9 @@ def test_every_word_of_the_world_is_a_token(tmp_path: Path) -> None:
         plain = sorted(word for word in words(language) if word.replace("-", "").replace("'", "") == word)
         lengths = tokenizer.encode(plain).is_token.sum(1)
         assert (lengths == 2).all(), "the word and the end"
-    spelled = tokenizer.encode(["a zebra", "A Red  ball."])
+    spelled = tokenizer.encode(["a zebra", "A Red  ball"])
     assert int(spelled.is_token[0].sum()) > 4
-    assert int(spelled.is_token[1].sum()) == 5
+    assert int(spelled.is_token[1].sum()) == 4
 
 
 def test_mirrored_captions_change_sides() -> None:
@@ -80,12 +78,8 @@ def test_the_world_names_no_sides_but_left_and_right() -> None:
         "ar": {"اليسار", "اليمين", "يسار", "يمين", "يسارًا", "يمينًا"},
     }
     for language, known in sides.items():
-        found = {
-            word
-            for word in words(language)
-            if any(side in word for side in ("left", "right", "يسار", "يمين"))
-        }
-        assert found == known
+        parts = ("left", "right", "يسار", "يمين")
+        assert {word for word in words(language) if any(part in word for part in parts)} == known
     assert not words("en") & {"clockwise", "anticlockwise", "counterclockwise", "east", "west"}
 
 
@@ -94,5 +88,5 @@ def test_the_script_is_sound() -> None:
 
 
 def test_a_stage_that_needs_another_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run the stage"):
+    with pytest.raises(InputError, match="Run the stage"):
         run("transformer", tmp_path)
