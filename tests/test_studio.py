@@ -116,6 +116,7 @@ def test_what_a_model_cannot_do_is_refused_by_name(tiny_checkpoint):
         ({"guidance": (4.0, 3.0)}, "2 guidance scales were given: this model has 1 expert"),
         ({"guidance": 1, "negative": "blur"}, "negative prompt does nothing at guidance 1"),
         ({"noise": torch.zeros(1, 3, 2, 2, 2)}, r"shape \(1, 3, 2, 2, 2\)"),
+        ({"noise": torch.zeros(1, 12, 2, 4, 6), "seed": 1}, "Both a seed and the noise"),
     ],
 )
 def test_what_cannot_be_made_names_what_can(settings, said, tiny_checkpoint):
@@ -133,8 +134,40 @@ def test_unknown_devices_and_types_are_refused(tiny_checkpoint):
         khayal.open(folder, dtype="float8")
 
 
+@pytest.mark.parametrize("device", ["meta", "cpu:3", "xpu"])
+def test_other_devices_are_refused_before_a_download(device):
+    with pytest.raises(InputError, match=f"device “{device}” cannot be used"):
+        khayal.open("nobody/nothing", device=device)
+
+
+def test_a_video_beyond_all_measure_is_refused(tiny_checkpoint):
+    studio = khayal.open(tiny_checkpoint("ti2v"), device="cpu")
+    with pytest.raises(CapacityError, match="not enough memory"):
+        studio.generate("a ball", size=(8192, 8192), seconds=3600, steps=1)
+
+
+def test_running_out_of_memory_is_one_sentence(tiny_checkpoint):
+    studio = khayal.open(tiny_checkpoint("ti2v"), device="cpu")
+
+    def on_step(progress):
+        if progress.stage == "denoise":
+            raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
+
+    with pytest.raises(CapacityError, match=r"memory ran out.*20 GiB.*--memory low"):
+        studio.generate("a ball", size=SIZE["ti2v"], **SHORT, on_step=on_step)
+
+
+def test_notes_come_before_the_work(tiny_checkpoint):
+    told = []
+    khayal.open(tiny_checkpoint("ti2v"), device="cpu").animate(
+        np.zeros((50, 70, 3), np.uint8), size=(96, 64), **SHORT, on_step=told.append
+    )
+    assert "cropped" in told[0].notes[0]
+    assert told[0].stage == "text"
+
+
 def test_too_little_memory_is_said_before_anything_is_loaded(tiny_checkpoint, monkeypatch):
-    monkeypatch.setattr("khayal.memory.available_bytes", lambda device: 10_000)
+    monkeypatch.setattr("khayal.studio.available_bytes", lambda device: 10_000)
     studio = khayal.open(tiny_checkpoint("ti2v"), device="cpu")
     monkeypatch.setattr(
         type(studio.checkpoint), "load_transformer", lambda *a, **k: pytest.fail("it was loaded")

@@ -1,12 +1,15 @@
 """Requests refuse what nobody could make; plans are tables."""
 
+import importlib.util
 import math
 import subprocess
 import sys
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
+import khayal.tasks
 from khayal.errors import InputError
 from khayal.tasks import AnimateRequest, GenerateRequest, Media, animate, generate
 from khayal.timeline import Timeline
@@ -42,6 +45,45 @@ def test_bad_values_get_one_sentence(settings, said):
     with pytest.raises(InputError, match=said) as error:
         GenerateRequest(**{"prompt": "a ball", **settings})
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def unchecked():
+    """khayal.tasks as users import it: the tests' own checker of types would speak first."""
+    spec = importlib.util.spec_from_file_location("unchecked_tasks", khayal.tasks.__file__)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"seconds": "4"}, "seconds must be a number, not '4'"),
+        ({"steps": 2.5}, "steps must be a whole number, not 2.5"),
+        ({"steps": True}, "steps must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"num_frames": 81.0}, "num_frames must be a whole number"),
+        ({"size": ()}, "size must be two numbers"),
+        ({"size": "64x64"}, "size must be two numbers"),
+        ({"size": (64.5, 64)}, "width must be a whole number"),
+        ({"guidance_interval": 0.5}, "guidance_interval must be two numbers"),
+        ({"prompt": None}, "prompt is no text"),
+        ({"negative": 3}, "negative prompt is no text"),
+    ],
+)
+def test_values_of_another_kind_get_one_sentence_too(settings, said, unchecked):
+    with pytest.raises(InputError, match=said):
+        unchecked.GenerateRequest(**{"prompt": "a ball", **settings})
+
+
+def test_lists_are_as_good_as_tuples_and_numpy_as_good_as_python(unchecked):
+    request = unchecked.GenerateRequest(
+        prompt="a ball", size=[64, 32], guidance=[4.0, 3.0], steps=np.int64(3)
+    )
+    assert request.size == (64, 32)
+    assert request.guidance == (4.0, 3.0)
 
 
 def test_an_image_needs_no_prompt_but_a_way_to_fit():

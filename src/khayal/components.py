@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import psutil
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 def pick_device(name: str) -> torch.device:
     """The device called `name`; auto takes CUDA, then MPS, then the CPU."""
     if name != "auto":
-        return torch.device(name)
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps") or (device.type == "cpu" and device.index):
+            raise RuntimeError("khayal runs on cpu, cuda and mps")
+        return device
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -63,6 +68,7 @@ class Components:
         self.dtype, self.autoencoder_dtype = dtype, autoencoder_dtype
         self.residence = Residence()
         self._parts: dict[str, nn.Module] = {}
+        self._users: Counter[int] = Counter()
 
     def settle(self, residence: Residence) -> None:
         """Follow another residence from now on."""
@@ -86,8 +92,7 @@ class Components:
                 return stream_blocks(load(cpu, self.dtype, expert=expert), self.device)
             return load(self.device, self.dtype, expert=expert)
 
-        device = None if streams else self.device
-        return cast("SpacetimeTransformer", self._get(f"transformer {expert}", make, device))
+        return cast("SpacetimeTransformer", self._get(f"transformer {expert}", make, self.device))
 
     def autoencoder(self) -> Autoencoder:
         """On the device."""
@@ -97,19 +102,35 @@ class Components:
 
         return cast("Autoencoder", self._get("autoencoder", make, self.device))
 
-    def _get(self, name: str, make: Callable[[], nn.Module], device: torch.device | None) -> nn.Module:
+    @contextmanager
+    def in_use(self, part: object) -> Iterator[None]:
+        """While a stream of frames is open, what it decodes with stays where it is."""
+        self._users[id(part)] += 1
+        try:
+            yield
+        finally:
+            self._users[id(part)] -= 1
+
+    def held_bytes(self) -> int:
+        """What the loaded parts take on the device, which another run may use again."""
+        tensors = (p for part in self._parts.values() for p in part.parameters())
+        return sum(p.numel() * p.element_size() for p in tensors if p.device.type == self.device.type)
+
+    def _get(self, name: str, make: Callable[[], nn.Module], device: torch.device) -> nn.Module:
         if not self.residence.keeps_all:
             for other in [other for other in self._parts if other != name]:
                 self._send_away(other)
         if name not in self._parts:
             self._parts[name] = make().eval().requires_grad_(False)
-        elif device is not None:
-            self._parts[name].to(device)
+        else:
+            self._parts[name].to(device)  # of a streamed transformer, what is not a block
         return self._parts[name]
 
     def _send_away(self, name: str) -> None:
-        """Free the device. Small parts on a CPU stay: loading them again would cost more than they hold."""
+        """Free the device: to CPU memory where there is room, else back to the disk."""
         part = self._parts[name]
+        if self._users[id(part)]:
+            return
         size = sum(p.numel() * p.element_size() for p in part.parameters())
         if self.device.type != "cpu" and size < psutil.virtual_memory().available / 2:
             part.to("cpu")

@@ -116,8 +116,8 @@ def decoder_bytes(
     t, h, w = latents
     autoencoder = _on_meta(config, dtype)
     assert isinstance(autoencoder, Autoencoder)
-    # After a few latents every step is like the one before.
-    few = torch.empty(1, autoencoder.latent_channels, min(t, 6), h, w, dtype=dtype, device="meta")
+    few_latents = 3 if autoencoder.is_causal else 9  # after these every step is like the one before
+    few = torch.empty(1, autoencoder.latent_channels, min(t, few_latents), h, w, dtype=dtype, device="meta")
     # Without inference mode a move between devices shows as a copy, which LiveBytes knows.
     with torch.device("meta"), torch.no_grad(), LiveBytes() as live:
         for _ in autoencoder.stream(few, tile=tile):

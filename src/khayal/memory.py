@@ -1,15 +1,18 @@
 """Memory: estimated from the configs before anything is loaded, and saved where it is short.
 
-Three ways of running, from most memory to least; all give the same frames:
+Ways of running, from most memory to least; all give the same frames:
 
 - *high*: everything stays on the device, and both prompts of guidance go through in one call;
-- *auto*'s middle way: one component at a time, each released when its work is done, one prompt a call;
+- *auto*'s middle way: one component at a time, each released when its work is done, one prompt a call,
+  and the decoder on tiles where that is needed;
 - *low*: the text encoder stays on the CPU, the transformer's blocks stream in from CPU memory while the
   one before computes, and the decoder works on tiles.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import psutil
@@ -23,7 +26,7 @@ from khayal.model.transformer import TransformerConfig
 from khayal.model.wan_autoencoder import WanAutoencoderConfig
 
 MODES = ("auto", "high", "low")
-GIB = 2**30
+GB = 10**9
 ROOM_TO_SPARE = 1.15  # allocators round up and keep gaps
 TILE = 20
 """Latents along the side of a decoder tile in low mode: 320 pixels of TI2V-5B."""
@@ -78,14 +81,18 @@ class Residence:
 
     @property
     def name(self) -> str:
-        """A word for each of the three ways."""
+        """What the user is told."""
         if self.keeps_all:
-            return "high"
-        return "low" if self.tile is not None else "one component at a time"
+            return "everything stays on the device"
+        parts = ["one component at a time"]
+        parts += ["blocks streamed from CPU memory"] * self.streams_blocks
+        parts += ["decoding on tiles"] * (self.tile is not None)
+        return ", ".join(parts)
 
 
 HIGH = Residence()
 MIDDLE = Residence(keeps_all=False, is_batched=False)
+TILED = replace(MIDDLE, tile=TILE)
 LOW = Residence(keeps_all=False, is_batched=False, text_on_cpu=True, streams_blocks=True, tile=TILE)
 
 
@@ -122,26 +129,74 @@ def choose(
 ) -> Residence:
     """The way of running that `mode` names, or for auto the first that fits.
 
+    Args:
+        mode: auto, high or low.
+        available: bytes that may be taken on the device; None asks it.
+
     Raises:
         InputError: for a mode that does not exist.
         CapacityError: where the least demanding of the permitted ways does not fit.
     """
+    check_mode(mode)
     # Weights that are in CPU memory already need no streaming to a CPU; MPS shares its memory.
-    if mode not in MODES:
-        raise InputError(f"There is no memory mode “{mode}”", fix=f"take one of {', '.join(MODES)}")
-    low = LOW if device.type == "cuda" else replace(LOW, streams_blocks=False, text_on_cpu=False)
-    ways = {"high": [HIGH], "low": [low], "auto": [HIGH, MIDDLE, low]}[mode]
+    low = LOW if device.type == "cuda" else TILED
+    ways = {"high": [HIGH], "low": [low], "auto": [HIGH, MIDDLE, TILED, low]}[mode]
     free = available_bytes(device) if available is None else available
+    needed = 0
     for way in ways:
-        needed = estimate(parts, work, way)
+        try:
+            needed = estimate(parts, work, way)
+        except RuntimeError as error:  # shapes beyond what torch can count
+            raise CapacityError(
+                "There is not enough memory for this video",
+                why="no device could hold it",
+                fix="make it smaller or shorter (--size, --seconds)",
+            ) from error
         if needed <= free:
+            _check_host(parts, way)
             return replace(way, needed=needed)
     raise CapacityError(
         "There is not enough memory for this video",
-        why=f"it needs about {needed / GIB:.1f} GB on {device.type} and {free / GIB:.1f} GB are free",
+        why=f"it needs about {needed / GB:.1f} GB on {device.type} and {free / GB:.1f} GB are free",
         fix=(
             "use --memory auto"
             if mode == "high"
             else "make it smaller or shorter (--size, --seconds), or close other programs"
         ),
     )
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a mode that does not exist."""
+    if mode not in MODES:
+        raise InputError(f"There is no memory mode “{mode}”", fix=f"take one of {', '.join(MODES)}")
+
+
+def _check_host(parts: Parts, way: Residence) -> None:
+    """What leaves the device has to fit beside it."""
+    size = parts.dtype.itemsize
+    needed = num_parameters(parts.text) * size * way.text_on_cpu
+    needed += num_parameters(parts.transformer) * size * parts.num_experts * way.streams_blocks
+    free = available_bytes(torch.device("cpu"))
+    if needed > free:
+        raise CapacityError(
+            "There is not enough CPU memory to keep the model beside the device",
+            why=f"it needs about {needed / GB:.1f} GB and {free / GB:.1f} GB are free",
+            fix="close other programs, or use a smaller model",
+        )
+
+
+@contextmanager
+def clear_shortage() -> Iterator[None]:
+    """Where memory runs out after all, say so in one sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        is_shortage = not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError)
+        if not is_shortage and "can't allocate memory" not in str(error):
+            raise
+        raise CapacityError(
+            "The memory ran out while the video was made",
+            why=str(error).splitlines()[0].rstrip(".") if str(error) else "",
+            fix="use --memory low, make it smaller or shorter, or close other programs",
+        ) from error

@@ -33,20 +33,20 @@ class StreamedBlocks:
             for weights in self._weights:
                 for parameter in weights.values():
                     parameter.data = parameter.data.pin_memory()
-        first = self._weights[0]
-        self._slots = [{name: torch.empty_like(p, device=device) for name, p in first.items()} for _ in "ab"]
 
     def __iter__(self) -> Iterator[Callable[..., Tensor]]:
-        self._fetch(0)
+        first = self._weights[0]  # the slots last for one pass, so that nothing stays on an idle device
+        slots = [{name: torch.empty_like(p, device=self._device) for name, p in first.items()} for _ in "ab"]
+        self._fetch(0, slots[0])
         for index, block in enumerate(self._blocks):
             if self._copying is not None:
                 torch.cuda.current_stream(self._device).wait_stream(self._copying)
             if index + 1 < len(self._blocks):
-                self._fetch(index + 1)
-            yield partial(_call_with, block, self._slots[index % 2])
+                self._fetch(index + 1, slots[(index + 1) % 2])
+            yield partial(_call_with, block, slots[index % 2])
 
-    def _fetch(self, index: int) -> None:
-        slot, weights = self._slots[index % 2], self._weights[index]
+    def _fetch(self, index: int, slot: dict[str, Tensor]) -> None:
+        weights = self._weights[index]
         if self._copying is None:
             for name, parameter in weights.items():
                 slot[name].copy_(parameter)

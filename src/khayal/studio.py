@@ -7,7 +7,6 @@ clip.save("ball.mp4")
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -27,14 +26,24 @@ from khayal.checkpoint.folder import Checkpoint, open_checkpoint
 from khayal.clip import Clip
 from khayal.components import Components, has_native_bf16, pick_device
 from khayal.errors import InputError
-from khayal.images import fit_image, open_image
-from khayal.memory import Parts, Residence, Work, choose
+from khayal.images import as_pixels, fit_image, open_image
+from khayal.memory import (
+    GB,
+    Parts,
+    Residence,
+    Work,
+    available_bytes,
+    check_mode,
+    choose,
+    clear_shortage,
+)
 from khayal.sample.canvas import Canvas
 from khayal.sample.denoise import denoise
 from khayal.sample.guidance import Expert, Guidance, GuidedModel
 from khayal.sample.solvers import SOLVERS
-from khayal.tasks import Column, Media, Plan, Request
-from khayal.timeline import Timeline, nearest_size
+from khayal.settings import Settings
+from khayal.tasks import Column, Plan, Request
+from khayal.timeline import Timeline
 
 UNTRAINED_NOTE = (
     "This version of khayal comes without trained weights, so the video shows noise: name a checkpoint, such"
@@ -50,33 +59,15 @@ class Progress:
     Attributes:
         stage: "text", "denoise" or "decode".
         step: steps of this stage that are done, of `num_steps`.
-        canvas: which canvas, of `num_canvases`.
         latents: the latents as they stand, while denoising.
+        notes: what the user should know before the work is done: what was cropped, left out, chosen.
     """
 
     stage: str
     step: int
     num_steps: int
-    canvas: int = 0
-    num_canvases: int = 1
     latents: Tensor | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The choices of one run, with the checkpoint's defaults filled in; recorded with the clip."""
-
-    size: tuple[int, int]
-    seed: int
-    steps: int
-    guidance: tuple[float, ...]
-    guidance_interval: tuple[float, float]
-    solver: str
-
-    @property
-    def is_guided(self) -> bool:
-        """True where some step asks for a second prompt."""
-        return any(scale != 1 for scale in self.guidance)
+    notes: tuple[str, ...] = ()
 
 
 OnStep = Callable[[Progress], None]
@@ -99,6 +90,7 @@ def open(
     Raises:
         CheckpointError: where the folder is missing, broken, or of a kind that khayal cannot run.
     """
+    check_machine(device, dtype, memory)  # before a download
     return Studio(open_checkpoint(model), device=device, dtype=dtype, memory=memory)
 
 
@@ -109,14 +101,8 @@ class Studio:
         self, checkpoint: Checkpoint, *, device: str = "auto", dtype: str = "auto", memory: str = "auto"
     ) -> None:
         self.checkpoint = checkpoint
-        self.device = _checked_device(device)
+        self.device, self.dtype = check_machine(device, dtype, memory)
         self.memory = memory
-        if dtype == "auto":
-            self.dtype = torch.bfloat16 if has_native_bf16(self.device) else torch.float32
-        elif dtype in DTYPES:
-            self.dtype = DTYPES[dtype]
-        else:
-            raise InputError(f"There is no dtype “{dtype}”", fix=f"take auto, {' or '.join(DTYPES)}")
         self._components = Components(
             checkpoint, device=self.device, dtype=self.dtype, autoencoder_dtype=torch.float32
         )
@@ -180,40 +166,49 @@ class Studio:
             CapacityError: where memory is too short, before anything is loaded.
         """
         started = time.monotonic()
-        settings = self._settle(request)
+        settings = Settings.of(request, self.checkpoint, has_noise=noise is not None)
         plan = tasks.PLANNERS[type(request)](request, self.timeline, self.checkpoint.defaults.seconds)
-        residence = self._reside(plan, settings)
-        notes = [] if self.checkpoint.name != untrained.NAME else [UNTRAINED_NOTE]
         (columns,) = plan.canvases
+        shape = self._shape(len(columns), settings)
+        _check_noise(noise, shape)
+        notes = [UNTRAINED_NOTE] if self.checkpoint.name == untrained.NAME else []
+        media = [self._pixels(given, request, settings.size, notes) for given in plan.media]
+        residence = self._reside(plan, settings, notes)
+        with clear_shortage():
+            if noise is None:  # drawn on the CPU, so that every device starts from the same
+                noise = torch.randn(shape, generator=torch.Generator().manual_seed(settings.seed or 0))
+            canvas = self._canvas(columns, media, settings)
+            latents = self._denoise(canvas, plan, settings, noise, on_step=on_step, notes=notes)
         num_frames = sum(column.num_frames for column in columns if column.is_shown)
-        canvas = self._canvas(plan, settings, notes)
-        latents = self._denoise(canvas, plan, settings, residence, noise=noise, on_step=on_step, notes=notes)
+        details = {
+            "task": request.task,
+            "prompt": request.prompt,
+            "negative": request.negative,
+            "model": self.checkpoint.name,
+            **asdict(settings),
+            "num_frames": num_frames,
+            "fps": float(self.timeline.fps),
+            "memory": residence.name,
+            "denoise_seconds": round(time.monotonic() - started, 3),
+            "notes": notes,
+        }
         clip = Clip(
             lambda: self._frames(latents, columns, residence.tile, on_step),
             fps=self.timeline.fps,
             size=settings.size,
             num_frames=num_frames,
-            details={
-                "task": request.task,
-                "prompt": request.prompt,
-                "negative": request.negative,
-                "model": self.checkpoint.name,
-                **asdict(settings),
-                "num_frames": num_frames,
-                "fps": float(self.timeline.fps),
-                "memory": residence.name,
-                "denoise_seconds": round(time.monotonic() - started, 3),
-                "notes": notes,
-            },
+            details=details,
         )
         return clip if request.fps is None else clip.at_fps(request.fps)
 
-    def encode_prompt(self, prompt: str, notes: list[str] | None = None) -> Float[Tensor, "1 l e"]:
+    def encode_prompt(
+        self, prompt: str, notes: list[str] | None = None, *, name: str = "prompt"
+    ) -> Float[Tensor, "1 l e"]:
         """The encoded prompt, zero after its end; what did not fit is said in `notes`."""
         tokens = self.checkpoint.tokenizer().encode([prompt])
         if tokens.num_dropped[0] and notes is not None:
             notes.append(
-                f"The prompt is longer than the {tokens.is_token.shape[1]} tokens that this model reads:"
+                f"The {name} is longer than the {tokens.is_token.shape[1]} tokens that this model reads:"
                 f" its last {tokens.num_dropped[0]} were left out."
             )
         length = int(tokens.is_token.sum())  # what is masked changes nothing, so it is not computed
@@ -235,32 +230,7 @@ class Studio:
             latents = autoencoder.encode(frames.to(self.device, self._components.autoencoder_dtype))
         return latents.float().cpu()
 
-    def _settle(self, request: Request) -> Settings:
-        """Fill in the checkpoint's defaults, and refuse what it cannot do before any work is done."""
-        checkpoint, defaults = self.checkpoint, self.checkpoint.defaults
-        checkpoint.check_task(request.task)
-        size, multiple = request.size or defaults.size, checkpoint.size_multiple
-        if size != (nearest := nearest_size(size, multiple)):
-            raise InputError(
-                f"This model cannot make {size[0]}×{size[1]}",
-                why=f"its sides are multiples of {multiple}",
-                fix=f"take {nearest[0]}x{nearest[1]}, the nearest that it can",
-            )
-        guidance = _for_each_expert(request.guidance, defaults.guidance)
-        if request.negative is not None and all(scale == 1 for scale in guidance):
-            raise InputError(
-                "A negative prompt does nothing at guidance 1", fix="raise the guidance, or leave it out"
-            )
-        return Settings(
-            size=size,
-            seed=secrets.randbelow(2**32) if request.seed is None else request.seed,
-            steps=request.steps or defaults.steps,
-            guidance=guidance,
-            guidance_interval=request.guidance_interval or (0.0, 1.0),
-            solver=request.solver or checkpoint.scheduler.solver,
-        )
-
-    def _reside(self, plan: Plan, settings: Settings) -> Residence:
+    def _reside(self, plan: Plan, settings: Settings, notes: list[str]) -> Residence:
         """Decide where the components live, by what the plan needs and the device has."""
         checkpoint, ratio = self.checkpoint, self.checkpoint.geometry.spatial_ratio
         parts = Parts(
@@ -276,20 +246,20 @@ class Studio:
             text_length=checkpoint.defaults.text_length,
             is_guided=settings.is_guided,
         )
-        residence = choose(self.memory, parts, work, self.device)
+        # What this studio holds already can be used again, or sent away.
+        free = available_bytes(self.device) + self._components.held_bytes()
+        residence = choose(self.memory, parts, work, self.device, available=free)
         self._components.settle(residence)
+        if not residence.keeps_all:
+            notes.append(f"Memory: {residence.name}, about {residence.needed / GB:.1f} GB.")
         return residence
 
-    def _canvas(self, plan: Plan, settings: Settings, notes: list[str]) -> Canvas:
+    def _canvas(self, columns: tuple[Column, ...], media: list[np.ndarray], settings: Settings) -> Canvas:
         """The plan's table in tensors, with the latents of what the user gave."""
-        (columns,) = plan.canvases
-        geometry = self.checkpoint.geometry
-        width, height = (side // geometry.spatial_ratio for side in settings.size)
-        latents = torch.zeros(1, geometry.latent_channels, len(columns), height, width)
+        latents = torch.zeros(self._shape(len(columns), settings))
         for index, column in enumerate(columns):
-            if isinstance(column.source, Media):
-                image = self._image(plan, column.source, settings.size, notes)
-                latents[:, :, index : index + 1] = self.encode_image(image)
+            if column.source is not None:
+                latents[:, :, index : index + 1] = self.encode_image(media[column.source.index])
         scheduler = self.checkpoint.scheduler
         return Canvas.of(
             columns,
@@ -299,15 +269,22 @@ class Studio:
             num_levels=scheduler.num_levels,
         )
 
-    def _image(
-        self, plan: Plan, source: Media, size: tuple[int, int], notes: list[str]
+    def _shape(self, num_columns: int, settings: Settings) -> tuple[int, ...]:
+        """b c t h w of a canvas."""
+        geometry = self.checkpoint.geometry
+        width, height = (side // geometry.spatial_ratio for side in settings.size)
+        return 1, geometry.latent_channels, num_columns, height, width
+
+    @staticmethod
+    def _pixels(
+        given: Any, request: Request, size: tuple[int, int], notes: list[str]
     ) -> UInt8[np.ndarray, "h w 3"]:
-        given = plan.media[source.index]
+        """An image that the user gave, at the size of the video."""
+        assert isinstance(request, tasks.AnimateRequest)
         is_path = isinstance(given, str | Path)
-        image = open_image(given) if is_path else np.asarray(given)
+        image = open_image(given) if is_path else as_pixels(given)
         name = Path(given).name if is_path else "The image"
-        assert isinstance(plan.request, tasks.AnimateRequest)
-        fitted, note = fit_image(image, size, mode=plan.request.fit, name=name)
+        fitted, note = fit_image(image, size, mode=request.fit, name=name)
         notes.extend([note] if note else [])
         return fitted
 
@@ -316,23 +293,22 @@ class Studio:
         canvas: Canvas,
         plan: Plan,
         settings: Settings,
-        residence: Residence,
+        noise: Tensor,
         *,
-        noise: Tensor | None,
         on_step: OnStep | None,
         notes: list[str],
     ) -> Float[Tensor, "1 c t h w"]:
         """Prompts to text, noise to latents; they stay on the CPU, where there is room for a minute."""
         tell = on_step or (lambda progress: None)
-        tell(Progress(stage="text", step=0, num_steps=1))
+        tell(Progress(stage="text", step=0, num_steps=1, notes=tuple(notes)))
         text = torch.stack([self.encode_prompt(prompt, notes) for prompt in plan.prompts], dim=1)
         negative = None
         if settings.is_guided:
-            unwanted = self.encode_prompt(plan.request.negative or "", notes)
+            unwanted = self.encode_prompt(plan.request.negative or "", notes, name="negative prompt")
             negative = unwanted[:, None].expand(-1, len(plan.prompts), -1, -1)
-        tell(Progress(stage="text", step=1, num_steps=1))
+        tell(Progress(stage="text", step=1, num_steps=1, notes=tuple(notes)))
         model = GuidedModel(
-            experts=self._experts(settings, residence),
+            experts=self._experts(settings),
             canvas=canvas,
             text=text,
             negative=negative,
@@ -341,7 +317,7 @@ class Studio:
         latents = denoise(
             model,
             canvas,
-            self._noise(canvas, settings.seed, noise).to(self.device),
+            noise.detach().to(self.device, torch.float32),
             solver=SOLVERS[settings.solver](),
             on_step=lambda step, num_steps, latents: tell(
                 Progress(stage="denoise", step=step, num_steps=num_steps, latents=latents)
@@ -349,32 +325,18 @@ class Studio:
         )
         return latents.cpu()
 
-    def _experts(self, settings: Settings, residence: Residence) -> list[Expert]:
+    def _experts(self, settings: Settings) -> list[Expert]:
         """The checkpoint's transformers, from high noise to low, each with its own guidance."""
+        is_batched = self._components.residence.is_batched
         bounds = [self.checkpoint.boundary_ratio or 0.0, 0.0][: self.checkpoint.num_experts]
         return [
             Expert(
                 load=partial(self._components.transformer, index),
-                guidance=Guidance(
-                    scale=scale, interval=settings.guidance_interval, is_batched=residence.is_batched
-                ),
+                guidance=Guidance(scale=scale, interval=settings.guidance_interval, is_batched=is_batched),
                 lowest_sigma=bound,
             )
             for index, (bound, scale) in enumerate(zip(bounds, settings.guidance, strict=True))
         ]
-
-    @staticmethod
-    def _noise(canvas: Canvas, seed: int, given: Tensor | None) -> Float[Tensor, "1 c t h w"]:
-        """Drawn on the CPU, so that every device starts from the same."""
-        if given is None:
-            return torch.randn(canvas.latents.shape, generator=torch.Generator().manual_seed(seed))
-        if given.shape != canvas.latents.shape:
-            raise InputError(
-                f"The given noise has the shape {tuple(given.shape)}",
-                why=f"this video's latents have {tuple(canvas.latents.shape)}",
-                fix="give noise of that shape, or change the length or the size",
-            )
-        return given.float()
 
     def _frames(
         self,
@@ -399,17 +361,18 @@ class Studio:
         )
         num_wanted, num_made = int(is_wanted.sum()), 0
         stream = autoencoder.stream(latents.to(self.device, self._components.autoencoder_dtype), tile=tile)
-        while is_wanted.numel():
-            with torch.inference_mode():  # not around the yield: it would leak into the caller
-                frames = next(stream)
-                kept = is_wanted[: frames.shape[2]]
-                is_wanted = is_wanted[frames.shape[2] :]
-                pixels = to_pixels(frames[:, :, kept.to(frames.device)])
-            num_made += len(pixels)
-            if len(pixels):
-                yield pixels
-            if on_step is not None:
-                on_step(Progress(stage="decode", step=num_made, num_steps=num_wanted))
+        with self._components.in_use(autoencoder):
+            while is_wanted.numel():
+                with torch.inference_mode(), clear_shortage():  # not around the yield: it would leak
+                    frames = next(stream)
+                    kept = is_wanted[: frames.shape[2]]
+                    is_wanted = is_wanted[frames.shape[2] :]
+                    pixels = to_pixels(frames[:, :, kept.to(frames.device)])
+                num_made += len(pixels)
+                if len(pixels):
+                    yield pixels
+                if on_step is not None:
+                    on_step(Progress(stage="decode", step=num_made, num_steps=num_wanted))
 
 
 def to_pixels(frames: Float[Tensor, "1 3 f h w"]) -> UInt8[np.ndarray, "f h w 3"]:
@@ -419,30 +382,36 @@ def to_pixels(frames: Float[Tensor, "1 3 f h w"]) -> UInt8[np.ndarray, "f h w 3"
     return pixels
 
 
-def _for_each_expert(
-    asked: float | tuple[float, ...] | None, default: tuple[float, ...]
-) -> tuple[float, ...]:
-    """One scale of guidance for each expert; a single number is for all."""
-    if asked is None:
-        return default
-    scales = asked if isinstance(asked, tuple) else (float(asked),) * len(default)
-    if len(scales) != len(default):
-        raise InputError(
-            f"{len(scales)} guidance scales were given",
-            why=f"this model has {len(default)} expert{'s' * (len(default) > 1)}",
-            fix="give one number, or one for each expert",
-        )
-    return scales
+def _check_noise(given: object, shape: tuple[int, ...]) -> None:
+    """Refuse starting latents that are not this video's."""
+    if given is None or (isinstance(given, Tensor) and given.shape == shape):
+        return
+    kind = f"the shape {tuple(given.shape)}" if isinstance(given, Tensor) else f"the type {type(given)}"
+    raise InputError(
+        f"The given noise has {kind}",
+        why=f"this video's latents are a tensor of {shape}",
+        fix="give noise of that shape, or change the length or the size",
+    )
 
 
-def _checked_device(name: str) -> torch.device:
+def check_machine(device: str, dtype: str, memory: str) -> tuple[torch.device, torch.dtype]:
+    """The device and the type that are meant.
+
+    Raises:
+        InputError: where there is no such device, type or way with memory.
+    """
+    check_mode(memory)
     try:
-        device = pick_device(name)
-        torch.empty(0, device=device)
+        picked = pick_device(device)
+        torch.empty(0, device=picked)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
         raise InputError(
-            f"The device “{name}” cannot be used",
+            f"The device “{device}” cannot be used",
             why=str(error).splitlines()[0].rstrip("."),
             fix="take auto or cpu",
         ) from error
-    return device
+    if dtype == "auto":
+        return picked, torch.bfloat16 if has_native_bf16(picked) else torch.float32
+    if dtype not in DTYPES:
+        raise InputError(f"There is no dtype “{dtype}”", fix=f"take auto, {' or '.join(DTYPES)}")
+    return picked, DTYPES[dtype]

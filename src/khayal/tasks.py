@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from khayal.errors import InputError
@@ -65,26 +66,32 @@ class Request:
     needs_prompt: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        for name, text in (("prompt", self.prompt), ("negative prompt", self.negative)):
+            if not isinstance(text, str | None) or (text is None and name == "prompt"):
+                raise InputError(f"The {name} is no text", fix="give a sentence")
+            if len(text or "") > MAX_PROMPT:
+                raise InputError(
+                    f"The {name} has {len(text or ''):,} characters", fix=f"keep it under {MAX_PROMPT:,}"
+                )
         if self.needs_prompt and not self.prompt.strip():
             raise InputError("The prompt is empty", fix="say in a sentence what the video shows")
-        for name, text in (("prompt", self.prompt), ("negative prompt", self.negative or "")):
-            if len(text) > MAX_PROMPT:
-                raise InputError(
-                    f"The {name} has {len(text):,} characters", fix=f"keep it under {MAX_PROMPT:,}"
-                )
         if self.seconds is not None and self.num_frames is not None:
             raise InputError("Both seconds and num_frames were given", fix="give one of them")
         _check("seconds", self.seconds, 0, MAX_SECONDS)
-        _check("num_frames", self.num_frames, 1, int(MAX_SECONDS * 120))
+        _check("num_frames", self.num_frames, 1, MAX_SECONDS * 120, is_whole=True)
         _check("fps", self.fps, 0.1, 240)
-        _check("seed", self.seed, 0, 2**63 - 1)
-        _check("steps", self.steps, 1, MAX_STEPS)
+        _check("seed", self.seed, 0, 2**63 - 1, is_whole=True)
+        _check("steps", self.steps, 1, MAX_STEPS, is_whole=True)
+        for name in ("size", "guidance_interval", "guidance"):
+            object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
         for scale in self.guidance if isinstance(self.guidance, tuple) else (self.guidance,):
             _check("guidance", scale, 0, 100)
         for side, pixels in zip(("width", "height"), self.size or (), strict=False):
-            _check(side, pixels, 1, 8192)
+            _check(side, pixels, 1, 8192, is_whole=True)
         if self.guidance_interval is not None:
             low, high = self.guidance_interval
+            _check("guidance_interval", low, 0, 1)
+            _check("guidance_interval", high, 0, 1)
             if not 0 <= low <= high <= 1:
                 raise InputError(
                     f"A guidance interval of {low:g} to {high:g} is not possible",
@@ -222,7 +229,22 @@ def length(request: Request, timeline: Timeline, default_seconds: float, *, with
     return nearest
 
 
-def _check(name: str, value: float | None, lowest: float, highest: float) -> None:
-    """One sentence for every number out of range, NaN among them."""
-    if value is not None and not (math.isfinite(value) and lowest <= value <= highest):
-        raise InputError(f"{name} cannot be {value:g}", fix=f"give {lowest:g} to {highest:g}")
+def _check(name: str, value: Any, lowest: float, highest: float, *, is_whole: bool = False) -> None:
+    """One sentence for everything that is no number of its kind, or out of range, NaN among them."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral if is_whole else Real):
+        what = "whole number" if is_whole else "number"
+        raise InputError(f"{name} must be a {what}, not {value!r}"[:200])
+    if not (math.isfinite(value) and lowest <= float(value) <= highest):
+        raise InputError(f"{name} cannot be {value:g}", fix=f"give {lowest:.10g} to {highest:.10g}")
+
+
+def _as_tuple(name: str, value: Any) -> Any:
+    """Lists are as good as tuples; what must be a pair is one."""
+    if isinstance(value, list):
+        value = tuple(value)
+    is_pair = isinstance(value, tuple) and len(value) == 2
+    if value is not None and not is_pair and name in ("size", "guidance_interval"):
+        raise InputError(f"{name} must be two numbers, not {value!r}"[:200])
+    return value

@@ -35,7 +35,7 @@ def test_the_frames_of_the_cpu(tiny_checkpoint):
 def test_every_mode_gives_the_same_frames(tiny_checkpoint, monkeypatch):
     frames = []
     for way in (HIGH, MIDDLE, replace(LOW, tile=2)):
-        monkeypatch.setattr("khayal.studio.choose", lambda *args, way=way: way)
+        monkeypatch.setattr("khayal.studio.choose", lambda *args, way=way, **kwargs: way)
         studio = khayal.open(tiny_checkpoint("ti2v"), device="cuda", dtype="float32")
         frames += [studio.generate("a ball", **GIVEN).frames.astype(int) for _ in "ab"]
     for other in frames[1:]:

@@ -92,7 +92,7 @@ def test_parity_would_notice_a_wrong_prompt_level_or_position():
 
 @torch.no_grad()
 def test_several_shots_equal_one_where_all_frames_read_it():
-    """With one shot it is Wan, bit for bit, and unread prompts leave no trace."""
+    """With one shot it is Wan, and prompts that no frame reads leave no trace."""
     _, model = both()
     latents, text = inputs()
     timesteps = torch.full((2, 3), 500.0)

@@ -56,7 +56,6 @@ class GuidedModel:
         text: the encoded prompt of each shot, b s l e.
         negative: what to keep away from, in the same shape, or None where no guidance is asked for.
         num_levels: noise levels are given to the model as whole numbers below this, as Wan was trained.
-        keep_text: see `SpacetimeTransformer.prepare`.
     """
 
     experts: Sequence[Expert]
@@ -64,7 +63,6 @@ class GuidedModel:
     text: Float[Tensor, "b s l e"]
     negative: Float[Tensor, "b s l e"] | None = None
     num_levels: int = 1000
-    keep_text: bool = True
     _active: Expert | None = field(default=None, init=False)
     _transformer: SpacetimeTransformer | None = field(default=None, init=False)
     _contexts: dict[str, Context] = field(default_factory=dict, init=False)
@@ -102,7 +100,6 @@ class GuidedModel:
                 shots=self.canvas.shots[None],
                 positions=self.canvas.positions[None],
                 size=(latents.shape[-2], latents.shape[-1]),
-                keep_text=self.keep_text,
             )
         velocity: Tensor = self._transformer(latents, timesteps, self._contexts[prompts])
         return velocity
