@@ -83,8 +83,9 @@ def test_offline(cache: Path) -> None:
 def test_a_broken_off_download_offline(cache: Path) -> None:
     snapshot = cache / "models--somebody--tiny-Diffusers" / "snapshots" / COMMIT
     (snapshot / "vae" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="Connect to the hub and open it again"):
-        open_checkpoint("somebody/tiny-Diffusers")
+    checkpoint = open_checkpoint("somebody/tiny-Diffusers")
+    with pytest.raises(CheckpointError, match="Connect to the hub and try again"):
+        checkpoint.load_autoencoder("cpu")
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -102,7 +103,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def answer(self, *, with_body: bool) -> None:
         _, _, file = self.path.partition(f"/resolve/{COMMIT}/")
         body, kind = b"", "application/octet-stream"
-        if self.path.startswith("/api/models/somebody/tiny-Diffusers/revision/main"):
+        if self.path.startswith("/api/models/somebody/tiny-Diffusers/revision/"):
             files = [{"rfilename": name} for name in self.names()]
             body = json.dumps({"id": "somebody/tiny-Diffusers", "sha": COMMIT, "siblings": files}).encode()
             kind = "application/json"
@@ -177,6 +178,15 @@ from khayal.errors import KhayalError
 try: print("opened", open_checkpoint(sys.argv[1]).path)
 except KhayalError as error: print("refused", error)
 """
+LOAD = """
+import sys
+from khayal.checkpoint.folder import open_checkpoint
+from khayal.errors import KhayalError
+checkpoint = open_checkpoint(sys.argv[1])
+print("opened", checkpoint.name, checkpoint.size_multiple, checkpoint.num_parameters > 0)
+try: print("loaded", type(checkpoint.load_autoencoder("cpu")).__name__)
+except KhayalError as error: print("refused", error)
+"""
 DOWNLOAD = """
 import sys
 from khayal.checkpoint.hub import CONFIGS, download
@@ -192,19 +202,63 @@ def answer_of(script: str, name: str, environment: dict[str, str]) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_model_is_downloaded_and_a_broken_download_goes_on(
-    served: tuple[type[Hub], dict[str, str]],
-) -> None:
-    handler, environment = served
-    handler.unreachable = "vae/diffusion_pytorch_model.safetensors"
-    assert "could be downloaded: " in answer_of(OPEN, "somebody/tiny-Diffusers", environment)
-    handler.unreachable = ""
-    answer = answer_of(OPEN, "somebody/tiny-Diffusers", environment)
+def test_opening_fetches_no_weights(served: tuple[type[Hub], dict[str, str]], tmp_path: Path) -> None:
+    answer = answer_of(OPEN, "somebody/tiny-Diffusers", served[1])
     assert answer.startswith("opened ")
     folder = Path(answer.removeprefix("opened ").strip())
     assert (folder / "tokenizer" / "tokenizer.json").exists()
     assert not (folder / "README.md").exists()
     assert not (folder / "assets").exists()
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+def test_the_first_load_fetches_the_weights_and_a_broken_download_goes_on(
+    served: tuple[type[Hub], dict[str, str]], tmp_path: Path
+) -> None:
+    handler, environment = served
+    handler.unreachable = "vae/diffusion_pytorch_model.safetensors"
+    opened, answer = answer_of(LOAD, "somebody/tiny-Diffusers", environment).splitlines()
+    assert opened == "opened somebody/tiny-Diffusers 32 True"
+    assert answer.startswith("refused The weights of somebody/tiny-Diffusers could not be downloaded: ")
+    kept = {path.name: path.stat().st_ino for path in (tmp_path / "cache").rglob("blobs/*")}
+    assert kept
+    handler.unreachable = ""
+    _, answer = answer_of(LOAD, "somebody/tiny-Diffusers", environment).splitlines()
+    assert answer == "loaded WanAutoencoder"
+    now = {path.name: path.stat().st_ino for path in (tmp_path / "cache").rglob("blobs/*")}
+    assert kept.items() < now.items()
+
+
+def test_weights_that_do_not_fit_the_configs_are_refused_on_the_first_load(
+    served: tuple[type[Hub], dict[str, str]],
+) -> None:
+    handler, environment = served
+    path = handler.root / "vae" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_res_blocks": 3}))
+    _, answer = answer_of(LOAD, "somebody/tiny-Diffusers", environment).splitlines()
+    assert "do not fit its config.json: missing " in answer
+
+
+def test_a_cache_with_another_programs_part_is_completed(
+    served: tuple[type[Hub], dict[str, str]], tmp_path: Path
+) -> None:
+    """Whoever took subfolder="vae" has a snapshot without model_index.json."""
+    handler, environment = served
+    repository = tmp_path / "cache" / "models--somebody--tiny-Diffusers"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(handler.root / "vae", repository / "snapshots" / COMMIT / "vae")
+    _, answer = answer_of(LOAD, "somebody/tiny-Diffusers", environment).splitlines()
+    assert answer == "loaded WanAutoencoder"
+
+
+def test_a_model_in_another_layout_is_named(served: tuple[type[Hub], dict[str, str]]) -> None:
+    handler, environment = served
+    (handler.root / "model_index.json").unlink()
+    answer = answer_of(OPEN, "somebody/tiny-Diffusers", environment)
+    assert answer.startswith(
+        "refused somebody/tiny-Diffusers is not a checkpoint: it has no model_index.json"
+    )
 
 
 def test_a_model_that_khayal_cannot_open_is_refused_before_its_weights_come(

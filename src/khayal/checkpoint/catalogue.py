@@ -11,8 +11,8 @@ from khayal.checkpoint import hub
 from khayal.checkpoint.configs import read_json
 from khayal.checkpoint.defaults import published_defaults
 from khayal.checkpoint.folder import EMBEDDED, PIPELINES, Checkpoint, CheckpointFolder
-from khayal.checkpoint.keys import PARTS
 from khayal.errors import CheckpointError
+from khayal.footprint import num_parameters
 from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig
@@ -41,7 +41,7 @@ class Entry:
         num_bytes: on disk; for a model that is not here, about what the download weighs.
         fps: frames per second that it makes.
         size: (width, height) that it makes by default.
-        tasks: which of the eight it can do.
+        tasks: which of the eight the model is able to do; this khayal may not make all of them yet.
         shape: the configs of its parts.
     """
 
@@ -97,8 +97,8 @@ def known_models() -> list[Entry]:
     """The published models that khayal opens by their hub id, without asking the network."""
     entries = []
     for name, transformer, autoencoder, num_experts, expand_timesteps, text_bytes in _KNOWN:
-        num_text = _num_parameters(UMT5_XXL)
-        num_other = num_experts * _num_parameters(transformer) + _num_parameters(autoencoder)
+        num_text = num_parameters(UMT5_XXL)
+        num_other = num_experts * num_parameters(transformer) + num_parameters(autoencoder)
         defaults = published_defaults(
             transformer,
             num_experts=num_experts,
@@ -147,13 +147,13 @@ def local_models(folders: Iterable[Path] = (), *, cache: Path | None = None) -> 
 
 
 def entry_of(checkpoint: Checkpoint) -> Entry:
-    """The line of a checkpoint that was opened."""
+    """The line of a checkpoint that is on this machine."""
     defaults = checkpoint.defaults
     return Entry(
         name=checkpoint.name,
         path=checkpoint.path,
         num_parameters=checkpoint.num_parameters,
-        num_bytes=checkpoint.num_bytes,
+        num_bytes=sum(stored.num_bytes for stored in checkpoint.fetch().values()),
         fps=defaults.fps,
         seconds=defaults.seconds,
         size=defaults.size,
@@ -181,10 +181,3 @@ def _looked_at(path: Path, name: str) -> Entry | Broken:
         return entry_of(CheckpointFolder(path, name=name).describe())
     except CheckpointError as error:
         return Broken(name=name, path=path, problem=str(error))
-
-
-def _num_parameters(config: object) -> int:
-    for part in PARTS:
-        if isinstance(config, part.config_class):
-            return sum(parameter.numel() for parameter in part.skeleton(config).parameters())
-    raise AssertionError(f"{type(config).__name__} is not the config of a part")

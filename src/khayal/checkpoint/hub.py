@@ -55,8 +55,11 @@ def cached_models(*, cache: Path | None = None) -> list[tuple[str, Path]]:
     return [(name, path) for name in sorted(names) if (path := cached(name, cache=cache)) is not None]
 
 
-def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None) -> Path:
+def download(name: str, patterns: tuple[str, ...], *, revision: str | None = None) -> Path:
     """Fetch the files that match, with a progress bar; files that are there already are kept.
+
+    Args:
+        revision: a commit whose configs were fetched before; None for the newest.
 
     Raises:
         CheckpointError: where there is no such model, no network, or no room.
@@ -65,7 +68,7 @@ def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None)
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        return _snapshot(name, patterns, cache=cache)
+        return _snapshot(name, patterns, revision=revision)
     except GatedRepoError as error:
         raise CheckpointError(
             f"The model {name} is behind a form on the hub",
@@ -80,7 +83,9 @@ def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None)
     except Exception as error:  # each version of the library has its own errors of transport
         cause = str(error.__cause__ or error).strip().splitlines()
         raise CheckpointError(
-            f"There is no folder {name} here, and no model of that name could be downloaded",
+            f"The weights of {name} could not be downloaded"
+            if revision
+            else f"There is no folder {name} here, and no model of that name could be downloaded",
             why="HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else cause[0] if cause else "",
             fix="unset HF_HUB_OFFLINE, or give a checkpoint folder"
             if constants.HF_HUB_OFFLINE
@@ -89,12 +94,18 @@ def download(name: str, patterns: tuple[str, ...], *, cache: Path | None = None)
 
 
 def _snapshot(
-    name: str, patterns: tuple[str, ...], *, cache: Path | None, local_files_only: bool = False
+    name: str,
+    patterns: tuple[str, ...],
+    *,
+    revision: str | None = None,
+    cache: Path | None = None,
+    local_files_only: bool = False,
 ) -> Path:
     from huggingface_hub import snapshot_download
 
     folder = snapshot_download(
         name,
+        revision=revision,
         cache_dir=cache,
         allow_patterns=list(patterns),
         ignore_patterns=list(_VARIANTS),

@@ -6,7 +6,6 @@ What is in a file is read from its header alone, so that a broken folder is foun
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +42,6 @@ class StoredWeights:
     def num_bytes(self) -> int:
         """Size on disk, headers aside."""
         return sum(tensor.num_bytes for tensor in self.tensors.values())
-
-    @property
-    def num_parameters(self) -> int:
-        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
 
 def read_weights(folder: Path, stem: str) -> StoredWeights:
