@@ -1,6 +1,8 @@
 """Clips are written and read back through real files."""
 
+import contextlib
 import logging
+import os
 import weakref
 from fractions import Fraction
 
@@ -11,7 +13,7 @@ from PIL import Image
 
 from khayal.clip import Clip, contact_sheet
 from khayal.destination import check_output
-from khayal.errors import InputError, OutputError
+from khayal.errors import CapacityError, InputError, KhayalError, OutputError
 
 FPS = Fraction(24)
 
@@ -150,7 +152,8 @@ def test_the_part_can_be_played_while_it_grows(tmp_path):
 
     def on_frame(num_written):
         if num_written == 80:
-            with av.open(str(tmp_path / "clip.part.mp4")) as container:
+            (part,) = tmp_path.glob("clip.*.part.mp4")
+            with av.open(str(part)) as container:
                 num_readable.append(sum(1 for _ in container.decode(video=0)))
 
     clip_of(moving_square(96), fps=Fraction(8)).save(tmp_path / "clip.mp4", on_frame)
@@ -342,6 +345,7 @@ def test_places_that_cannot_be_written_are_found_before(tmp_path):
         (tmp_path / "file", "a file has that name"),
         (tmp_path / ("x" * 300 + ".mp4"), "too long"),
         ("/proc/clip.mp4", "cannot be written"),
+        ("-", "cannot be written to stdout.*Give a file name"),
         ("", "names no file"),
         (".", "names no file"),
     ]:
@@ -360,6 +364,103 @@ def test_saving_through_a_link_keeps_the_link(tmp_path):
     clip_of(moving_square(2)).save(link)
     assert link.is_symlink()
     assert Clip.open(real).num_frames == 2
+
+
+def tree(folder):
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", ["ball.mp4", "ball.gif", "ball.webm", "ball.png", "frames/"])
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_only_what_a_run_made_is_removed(tmp_path, name, is_stopped):
+    for label in ("part", "old.part", "whole.part", "old", "whole", "copy"):
+        for file in (f"ball.{label}.mp4", f"ball.{label}.gif", f"ball.{label}.mkv", f"ball.{label}.png"):
+            (tmp_path / file).write_text("mine")
+        for folder in (f"frames.{label}", f"ball.{label}"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "thesis.txt").write_text("mine")
+    before = tree(tmp_path)
+
+    def on_frame(num_written):
+        if is_stopped:
+            raise KeyboardInterrupt
+
+    clip = clip_of(moving_square(1 if name == "ball.png" else 5))
+    with contextlib.suppress(KeyboardInterrupt):
+        clip.save(f"{tmp_path}/{name}", on_frame)
+    after = tree(tmp_path)
+    assert {path: after.get(path) for path in before} == before
+    made = {path.parts[0] for path in set(after) - set(before)}
+    assert made == (set() if is_stopped else {name.rstrip("/")})
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "frames/"])
+def test_two_runs_to_one_target_do_not_meet(tmp_path, name):
+    target = f"{tmp_path}/{name}"
+    other = clip_of(moving_square(9))
+    saved = []
+
+    def on_frame(num_written):
+        if not saved:
+            saved.append(other.save(target))
+
+    path = clip_of(moving_square(5)).save(target, on_frame)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    num_frames = Clip.open(path).num_frames if path.is_file() else len(list(path.iterdir()))
+    assert num_frames == 5
+
+
+def test_an_old_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    target = clip_of(moving_square(3)).save(f"{tmp_path}/frames/")
+    before = tree(tmp_path)
+    replace = os.replace
+
+    def interrupted(source, destination):
+        if ".part" in str(source):
+            raise KeyboardInterrupt
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        clip_of(moving_square(5)).save(f"{target}/")
+    assert tree(tmp_path) == before
+
+
+def test_what_came_into_the_folder_meanwhile_is_kept(tmp_path):
+    target = clip_of(moving_square(3)).save(f"{tmp_path}/frames/")
+
+    def on_frame(num_written):
+        (target / "thesis.txt").write_text("mine")
+
+    with pytest.raises(OutputError, match="other files in it"):
+        clip_of(moving_square(5)).save(f"{target}/", on_frame)
+    assert (target / "thesis.txt").read_text() == "mine"
+    assert len(tree(tmp_path)) == 5
+    (target / "thesis.txt").unlink()
+    (target / "frame-00003.png").mkdir()
+    with pytest.raises(OutputError, match="other files in it"):
+        check_output(target)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        (MemoryError("Unable to allocate 9 GiB"), CapacityError, "memory ran out while .*: Unable to all"),
+        (CapacityError("The device is full"), CapacityError, "The device is full"),
+        (FileNotFoundError(2, "No such file"), KhayalError, "frames could not be made after the first 2: No"),
+    ],
+)
+def test_what_fails_while_frames_are_made_is_said_in_a_sentence(tmp_path, error, kind, sentence):
+    def source():
+        yield moving_square(2)
+        raise error
+
+    clip = Clip(source, fps=FPS, size=(96, 64), num_frames=9)
+    for name in ("clip.mp4", "clip.gif", "frames/"):
+        with pytest.raises(kind, match=sentence) as raised:
+            clip.save(f"{tmp_path}/{name}")
+        assert type(raised.value) is kind
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- for the eye ----------------------------------------------------------------------------------------

@@ -1,20 +1,25 @@
 """Where a result goes: found out before the work starts, and written so that it appears whole.
 
-Work is done beside its target under a name with “.part” in it and renamed at the very end, so that an
-older file stays until the new one is complete, and an interruption leaves nothing behind.
+Work is done beside its target, under a name that no other file and no other run has (NAME.3f9a2c.part.mp4),
+and renamed at the very end: an older file stays until the new one is complete, an interruption leaves
+nothing behind, and nothing is removed that this run did not make.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from khayal.errors import OutputError
 
 SUFFIXES = (".mp4", ".webm", ".gif", ".png")
+FRAME_NAME = "frame-{:05d}.png"
+_FRAME_NAMES = re.compile(r"frame-\d{5,}\.png")
 
 
 def check_output(path: str | Path, *, num_frames: int | None = None) -> Path:
@@ -57,26 +62,82 @@ def is_folder(target: Path) -> bool:
     return target.suffix.lower() not in SUFFIXES
 
 
-def part_path(target: Path, label: str = "part") -> Path:
-    """The name of unfinished work on `target`, beside it and with its extension: NAME.part.mp4."""
-    return target.with_name(f"{target.stem if target.suffix else target.name}.{label}{target.suffix}")
+def part_of(target: Path, label: str = "part", *, suffix: str | None = None) -> AbstractContextManager[Path]:
+    """A new file for unfinished work on `target`, beside it, that is gone afterwards, whatever happens.
+
+    Args:
+        target: what becomes of it at the end.
+        label: a word for what it is.
+        suffix: its extension, where that is not the target's.
+    """
+    path = _part_path(target, label, target.suffix if suffix is None else suffix)
+    return _unfinished(path, lambda: path.open("xb").close())
+
+
+def part_folder_of(target: Path) -> AbstractContextManager[Path]:
+    """A new folder for unfinished work on `target`, beside it, that is gone afterwards."""
+    path = _part_path(target, "part")
+    return _unfinished(path, path.mkdir)
 
 
 @contextmanager
-def part_of(target: Path, label: str = "part") -> Iterator[Path]:
-    """A path for unfinished work on `target` that is gone afterwards, whatever happens."""
-    path = part_path(target, label)
-    _remove(path)
+def _unfinished(path: Path, make: Callable[[], None]) -> Iterator[Path]:
+    is_ours = True
     try:
+        try:
+            make()
+        except FileExistsError:
+            is_ours = False
+            raise
         yield path
     finally:
-        _remove(path)
+        if is_ours and path.is_dir():
+            shutil.rmtree(path)
+        elif is_ours:
+            path.unlink(missing_ok=True)
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """Rename `made` to `target`; an older folder there goes at the end, or comes back.
+
+    No call of the system exchanges two folders everywhere, so there is a moment between two renames.
+
+    Raises:
+        OutputError: something other than frames came into the older folder meanwhile.
+    """
+    old = _part_path(target, "old")
+    try:
+        if target.exists():
+            _check_folder(target)
+            os.replace(target, old)
+        os.replace(made, target)
+    finally:
+        if old.exists():
+            if made.exists():  # the second rename did not happen
+                os.replace(old, target)
+            else:
+                shutil.rmtree(old)
+
+
+def _part_path(target: Path, label: str, suffix: str = "") -> Path:
+    """A readable name that nobody has."""
+    stem = target.name if is_folder(target) else target.stem
+    while True:
+        path = target.with_name(f"{stem}.{secrets.token_hex(3)}.{label}{suffix}")
+        if not os.path.lexists(path):
+            return path
 
 
 def _target(path: str | Path, num_frames: int | None) -> Path:
     text = os.fspath(path)
     target = Path(os.path.realpath(text)) if os.path.islink(text) else Path(text)
     suffix = target.suffix.lower()
+    if text == "-":
+        raise OutputError(
+            "A video cannot be written to stdout",
+            why="it is made beside its place and renamed when it is complete",
+            fix="give a file name, such as clip.mp4",
+        )
     if not target.name:
         raise OutputError(f"“{text}” names no file", fix="give a file name, such as clip.mp4")
     if suffix == ".png" and num_frames != 1:
@@ -106,12 +167,8 @@ def _check_parent(target: Path) -> None:
 
 def _check_writable(target: Path) -> None:
     """Permission bits do not tell (root, network drives, a full name): only making the file does."""
-    part = part_path(target)
-    try:
-        part.open("xb").close()
-    except FileExistsError:  # another run's, or left by one that was killed
-        return
-    part.unlink()
+    with part_of(target, suffix=""):
+        pass
 
 
 def _check_file(target: Path) -> None:
@@ -138,16 +195,9 @@ def _check_folder(target: Path) -> None:
             why="a file has that name",
             fix=f"choose another name, or an extension for a video: {target}.mp4",
         )
-    if not all(name.startswith("frame-") and name.endswith(".png") for name in os.listdir(target)):
+    if not all(entry.is_file() and _FRAME_NAMES.fullmatch(entry.name) for entry in target.iterdir()):
         raise OutputError(
             f"{target} cannot be written",
             why="it is a folder with other files in it",
             fix=f"name a file inside it, such as {target / 'clip.mp4'}, or a new folder for png frames",
         )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

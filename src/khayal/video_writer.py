@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from khayal.destination import part_of
-from khayal.errors import OutputError
+from khayal.destination import FRAME_NAME, part_folder_of, part_of, replace_folder
+from khayal.errors import CapacityError, KhayalError, OutputError
 
 FASTEST_GIF = Fraction(50)
 """Browsers show gif delays under 2/100 s as 10/100 s, so faster clips are resampled to this."""
 
-_FRAME_NAME = "frame-{:05d}.png"
 _PALETTE_FRAMES = 12
 _PALETTE_WIDTH = 160  # palettegen takes minutes on millions of colours and chooses no better for them
 _EXACT_CHROMA = "lanczos+accurate_rnd+full_chroma_int"  # the default scaler is two levels too dark
@@ -83,24 +82,19 @@ def write(
 
     Raises:
         OutputError: the file could not be written to the end. Nothing half-written is left.
+        CapacityError: there was not enough memory.
+        KhayalError: a frame could not be made.
     """
     from av.error import FFmpegError
 
-    counted = _counted(chunks, on_frame)
     try:
-        match target.suffix.lower():
-            case ".mp4":
-                _write_mp4(counted, target, fps)
-            case ".webm":
-                with part_of(target) as part:
-                    _encode(counted, part, VP9, fps)
-                    os.replace(part, target)
-            case ".gif":
-                _write_gif(counted, target, fps, num_frames)
-            case ".png":
-                _write_png(counted, target)
-            case _:
-                _write_folder(counted, target)
+        _write(_counted(chunks, on_frame), target, fps, num_frames)
+    except MemoryError as error:
+        raise CapacityError(
+            f"The memory ran out while {target} was written",
+            why=str(error).splitlines()[0].rstrip(".") if str(error) else "",
+            fix="make it smaller, or close other programs",
+        ) from error
     except (OSError, FFmpegError) as error:
         raise OutputError(
             f"{target} could not be written to the end",
@@ -109,18 +103,50 @@ def write(
         ) from error
 
 
+def _write(chunks: Iterator[Frames], target: Path, fps: Fraction, num_frames: int) -> None:
+    match target.suffix.lower():
+        case ".mp4":
+            _write_mp4(chunks, target, fps)
+        case ".webm":
+            with part_of(target) as part:
+                _encode(chunks, part, VP9, fps)
+                os.replace(part, target)
+        case ".gif":
+            _write_gif(chunks, target, fps, num_frames)
+        case ".png":
+            _write_png(chunks, target)
+        case _:
+            _write_folder(chunks, target)
+
+
 def _counted(chunks: Iterable[Frames], on_frame: Callable[[int], None] | None) -> Iterator[Frames]:
     """The same chunks; `on_frame` is told after each has been taken in."""
+    source = iter(chunks)
     num_done = 0
-    for frames in chunks:
+    while (frames := _next(source, num_done)) is not None:
         yield frames
         num_done += len(frames)
         if on_frame is not None:
             on_frame(num_done)
 
 
+def _next(source: Iterator[Frames], num_done: int) -> Frames | None:
+    """The next chunk; a failure to make it is not taken for one to write it."""
+    from av.error import FFmpegError
+
+    try:
+        return next(source, None)
+    except MemoryError:
+        raise
+    except (OSError, FFmpegError) as error:
+        raise KhayalError(
+            f"The frames could not be made after the first {num_done}",
+            why=getattr(error, "strerror", None) or str(error),
+        ) from error
+
+
 def _write_mp4(chunks: Iterator[Frames], target: Path, fps: Fraction) -> None:
-    with part_of(target) as part, part_of(target, "whole.part") as whole:
+    with part_of(target) as part, part_of(target, "whole") as whole:
         _encode(chunks, part, H264, fps)
         _remux(part, whole)
         os.replace(whole, target)
@@ -128,7 +154,7 @@ def _write_mp4(chunks: Iterator[Frames], target: Path, fps: Fraction) -> None:
 
 def _write_gif(chunks: Iterator[Frames], target: Path, fps: Fraction, num_frames: int) -> None:
     """Two passes over a lossless copy: a palette can be chosen only when all frames are known."""
-    with part_of(target) as part, part_of(target.with_suffix(".mkv")) as copy:
+    with part_of(target) as part, part_of(target, "copy", suffix=".mkv") as copy:
         _encode(chunks, copy, LOSSLESS, fps)
         _encode_gif(copy, part, _palette(copy, num_frames), min(fps, FASTEST_GIF))
         os.replace(part, target)
@@ -146,16 +172,13 @@ def _write_png(chunks: Iterator[Frames], target: Path) -> None:
 def _write_folder(chunks: Iterator[Frames], target: Path) -> None:
     from PIL import Image
 
-    with part_of(target) as part, part_of(target, "old.part") as old:
-        part.mkdir()
+    with part_folder_of(target) as part:
         index = 0
         for frames in chunks:
             for frame in frames:
-                Image.fromarray(frame).save(part / _FRAME_NAME.format(index))
+                Image.fromarray(frame).save(part / FRAME_NAME.format(index))
                 index += 1
-        if target.exists():
-            os.replace(target, old)
-        os.replace(part, target)
+        replace_folder(part, target)
 
 
 def _encode(chunks: Iterator[Frames], path: Path, encoding: Encoding, fps: Fraction) -> None:
