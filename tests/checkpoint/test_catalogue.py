@@ -1,8 +1,10 @@
 """The list of models: published ones by their sizes, local ones as they are."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,31 @@ def test_local_models(tiny_checkpoint: Kind, tmp_path: Path) -> None:
     assert good.path == tmp_path / "ti2v"
     assert isinstance(broken, Broken)
     assert "vae/config.json is missing" in broken.problem
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("transformer/config.json", {"num_attention_heads": 10**25}),
+        ("text_encoder/config.json", {"vocab_size": -5}),
+        ("vae/config.json", {"dim_mult": []}),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 0}),
+        ("khayal.json", {"seconds": 1e999}),
+        ("model_index.json", {"tokenizer": 3}),
+    ],
+)
+def test_one_broken_folder_leaves_the_others(
+    tiny_checkpoint: Kind, tmp_path: Path, file: str, values: dict[str, Any]
+) -> None:
+    for kind in ("wan2.1", "ti2v"):
+        shutil.copytree(tiny_checkpoint(kind), tmp_path / kind)
+    path = tmp_path / "wan2.1" / file
+    data = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(data | values))
+    good, broken = local_models([tmp_path], cache=tmp_path / "no cache")
+    assert isinstance(good, Entry)
+    assert isinstance(broken, Broken)
+    assert broken.problem.endswith(".")
 
 
 def test_a_checkpoint_may_be_named_itself(tiny_checkpoint: Kind, tmp_path: Path) -> None:

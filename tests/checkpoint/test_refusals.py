@@ -72,6 +72,61 @@ def test_wrong_type(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("transformer", {"num_layers": 0}),
+        ("transformer", {"num_attention_heads": -2}),
+        ("transformer", {"attention_head_dim": 0}),
+        ("transformer", {"ffn_dim": -80}),
+        ("transformer", {"patch_size": [1, 2, 0]}),
+        ("transformer", {"eps": 0.0}),
+        ("text_encoder", {"vocab_size": -5}),
+        ("text_encoder", {"d_kv": 0}),
+        ("text_encoder", {"num_heads": 0}),
+        ("vae", {"base_dim": 0}),
+        ("vae", {"z_dim": -8}),
+        ("vae", {"dim_mult": [1, 0]}),
+        ("vae", {"patch_size": 0}),
+        ("vae", {"latents_std": [0.0] * 8}),
+    ],
+)
+def test_a_number_that_must_be_positive(folder: Path, part: str, values: dict[str, Any]) -> None:
+    change(folder / part / "config.json", **values)
+    (key,) = values
+    refused(folder, f"{part}/config.json, “{key}” is .*: it must be positive")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"patch_size": [2, 2, 2]}, r"“patch_size” is \[2, 2, 2\]: khayal gives each latent frame its own"),
+        ({"qk_norm": "layer_norm"}, '“qk_norm” is "layer_norm": khayal can do only "rms_norm_across_heads"'),
+        ({"qk_norm": None}, "“qk_norm” is null: khayal can do only"),
+        ({"attention_head_dim": 15}, "“attention_head_dim” is 15: it must be even"),
+        ({"ffn_dim": 10**30}, "No WanTransformer3DModel can be built from its config.json: "),
+        ({"eps": float("nan")}, "cannot be read as JSON: NaN is no number"),
+    ],
+)
+def test_a_transformer_that_khayal_does_not_have(folder: Path, values: dict[str, Any], message: str) -> None:
+    change(folder / "transformer" / "config.json", **values)
+    refused(folder, message)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5, 9.0, "high"])
+def test_a_boundary_outside_of_the_noise_levels(
+    tmp_path: Path, tiny_checkpoint: Callable[[str], Path], ratio: Any
+) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint("a14b"), tmp_path / "a14b"))
+    change(folder / "model_index.json", boundary_ratio=ratio)
+    refused(folder, "“boundary_ratio” is .*: it must be between 0 and 1")
+
+
+def test_levels_that_are_neither_true_nor_false(folder: Path) -> None:
+    change(folder / "model_index.json", expand_timesteps="false")
+    refused(folder, "“expand_timesteps” is neither true nor false")
+
+
+@pytest.mark.parametrize(
     ("key", "value"), [("feed_forward_proj", "relu"), ("is_decoder", True), ("model_type", "t5")]
 )
 def test_another_text_encoder(folder: Path, key: str, value: Any) -> None:
@@ -123,6 +178,10 @@ def test_a_part_left_out(folder: Path) -> None:
         ({"prediction_type": "epsilon"}, '“prediction_type” is "epsilon": khayal can do only'),
         ({"solver_order": 3}, "“solver_order” is 3"),
         ({"disable_corrector": [0]}, "“disable_corrector” is \\[0\\]"),
+        ({"num_train_timesteps": 0}, "“num_train_timesteps” is 0: it must be positive"),
+        ({"flow_shift": 0}, "“flow_shift” is 0: it must be positive"),
+        ({"flow_shift": -3.0}, "“flow_shift” is -3.0: it must be positive"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 0}, "“shift” is 0: it must be positive"),
         ({"flow_push": 3}, "does not know: “flow_push”"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True}, "is true"),
     ],

@@ -141,7 +141,11 @@ def local_models(folders: Iterable[Path] = (), *, cache: Path | None = None) -> 
     for folder in folders:
         if not folder.is_dir():
             raise CheckpointError(f"There is no folder {folder}")
-        for path in (folder, *sorted(folder.iterdir())):
+        try:
+            children = sorted(folder.iterdir())
+        except OSError as error:
+            raise CheckpointError(f"The folder {folder} cannot be listed", why=str(error)) from error
+        for path in (folder, *children):
             found.setdefault(path, str(path))
     return [_looked_at(path, name) for path, name in found.items() if _is_candidate(path)]
 
@@ -174,6 +178,8 @@ def _is_candidate(path: Path) -> bool:
         return index.is_file() and read_json(index).get("_class_name") in PIPELINES
     except CheckpointError:
         return True  # broken, and said so
+    except OSError:  # a folder of somebody else, which we may not look into
+        return False
 
 
 def _looked_at(path: Path, name: str) -> Entry | Broken:

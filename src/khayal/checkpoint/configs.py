@@ -7,6 +7,7 @@ known to have no effect here are listed by name.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
@@ -25,6 +26,11 @@ scalable_attention task_specific_params tie_word_embeddings tokenizer_class torc
 transformers_version use_cache
 """
 UMT5_WITHOUT_EFFECT = frozenset(_UMT5_KEYS.split())
+_UMT5_SIZES = """
+vocab_size d_model d_kv d_ff num_layers num_heads relative_attention_num_buckets
+relative_attention_max_distance layer_norm_epsilon
+"""
+UMT5_POSITIVE = frozenset(_UMT5_SIZES.split())
 UMT5_REQUIRED: Mapping[str, tuple[Any, ...]] = {
     "is_decoder": (False,),
     "is_gated_act": (True,),
@@ -47,7 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: where the file is missing or holds something else.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise MissingPartError(path) from error
     except (OSError, ValueError) as error:
@@ -64,6 +70,8 @@ def parse_config(
     where: Path,
     without_effect: frozenset[str] = frozenset(),
     required: Mapping[str, tuple[Any, ...]] | None = None,
+    positive: frozenset[str] = frozenset(),
+    even: frozenset[str] = frozenset(),
 ) -> Config:
     """Make a config dataclass from the keys of a file; keys that begin with “_” are notes of its writer.
 
@@ -72,9 +80,12 @@ def parse_config(
         where: the file, for error messages.
         without_effect: keys that are known and do not matter.
         required: keys for which khayal can do only the values listed.
+        positive: keys whose numbers must be above zero.
+        even: keys whose numbers must be even.
 
     Raises:
-        CheckpointError: for an unknown key, or a value of the wrong type or that khayal cannot do.
+        CheckpointError: for an unknown key, or a value of the wrong type, without sense, or that khayal
+            cannot do.
     """
     refuse_other_values(data, required or {}, where=where)
     hints = get_type_hints(kind)
@@ -94,6 +105,7 @@ def parse_config(
                 f"In {where}, “{key}” is {json.dumps(value)}",
                 why=f"it should be of type {_type_name(hints[key])}",
             )
+    _refuse_senseless(values, positive, even, where=where)
     return kind(**values)
 
 
@@ -108,6 +120,25 @@ def refuse_other_values(
                 why=f"khayal can do only {' or '.join(json.dumps(value) for value in values)}",
                 fix="use another checkpoint",
             )
+
+
+def _refuse_senseless(
+    values: Mapping[str, Any], positive: frozenset[str], even: frozenset[str], *, where: Path
+) -> None:
+    for key in sorted((positive | even) & values.keys()):
+        value = values[key]
+        numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if n is not None]
+        if key in positive and not all(n > 0 for n in numbers):
+            why = "it must be positive"
+        elif key in even and any(n % 2 for n in numbers):
+            why = "it must be even"
+        else:
+            continue
+        raise CheckpointError(f"In {where}, “{key}” is {json.dumps(value)}", why=why)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
 
 
 def _frozen(value: Any) -> Any:
@@ -131,7 +162,9 @@ def _fits(value: Any, hint: Any) -> bool:
         return value is None
     if isinstance(value, bool):
         return hint is bool
-    return isinstance(value, (int, float) if hint is float else hint)
+    if hint is float:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, hint)
 
 
 def _type_name(hint: Any) -> str:

@@ -90,6 +90,11 @@ class CheckpointFolder:
             if role.startswith("transformer"):
                 _refuse_image_concatenation(data, where=where)
             configs[role] = part.parse(data, where=where)
+            if role.startswith("transformer") and configs[role].patch_size[0] != 1:
+                raise CheckpointError(
+                    f"In {where}, “patch_size” is {list(configs[role].patch_size)}",
+                    why="khayal gives each latent frame its own noise level, so a patch cannot span several",
+                )
         self._check_agreement(configs)
         return configs
 
@@ -169,6 +174,8 @@ class CheckpointFolder:
                 continue
             if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[1], str):
                 raise CheckpointError(f"{where} names no {role}", fix="use a complete diffusers folder")
+        if not isinstance(self.index.get("expand_timesteps"), bool | None):
+            raise CheckpointError(f"In {where}, “expand_timesteps” is neither true nor false")
         boundary = self.index.get("boundary_ratio")
         if (self.index.get("transformer_2") not in _NO_PART) != (boundary is not None):
             raise CheckpointError(

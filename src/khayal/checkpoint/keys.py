@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from khayal.checkpoint.configs import UMT5_REQUIRED, UMT5_WITHOUT_EFFECT, parse_config
+from khayal.checkpoint.configs import UMT5_POSITIVE, UMT5_REQUIRED, UMT5_WITHOUT_EFFECT, parse_config
 from khayal.errors import CheckpointError
 
 TI2V = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
@@ -30,6 +30,8 @@ class Part:
         copies: keys that a file may hold in place of, or beside, another one with the same values.
         without_effect: config keys that are known and do not matter.
         required: config keys for which khayal can do the listed values only.
+        positive: config keys whose numbers must be above zero.
+        even: config keys whose numbers must be even.
         written: config keys for other readers, beside our own fields.
         not_written: our own fields that other readers do not know.
     """
@@ -42,6 +44,8 @@ class Part:
     copies: Mapping[str, str] = field(default_factory=dict)
     without_effect: frozenset[str] = frozenset()
     required: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    positive: frozenset[str] = frozenset()
+    even: frozenset[str] = frozenset()
     written: Mapping[str, Any] = field(default_factory=dict)
     not_written: frozenset[str] = frozenset()
 
@@ -60,7 +64,13 @@ class Part:
     def parse(self, data: Mapping[str, Any], *, where: Path) -> Any:
         """The config of this part, from the keys of its config.json."""
         return parse_config(
-            self.config_class, data, where=where, without_effect=self.without_effect, required=self.required
+            self.config_class,
+            data,
+            where=where,
+            without_effect=self.without_effect,
+            required=self.required,
+            positive=self.positive,
+            even=self.even,
         )
 
     def to_json(self, config: Any) -> dict[str, Any]:
@@ -70,32 +80,57 @@ class Part:
         return {**name, **self.written, **fields}
 
     def skeleton(self, config: Any) -> nn.Module:
-        """The module without weights, on the meta device: its shapes, at no cost."""
-        with torch.device("meta"):
-            return self.module_class(config)
+        """The module without weights, on the meta device: its shapes, at no cost.
+
+        Raises:
+            CheckpointError: for a config that no module can be built from.
+        """
+        try:
+            with torch.device("meta"):
+                return self.module_class(config)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"No {self.class_name} can be built from its config.json",
+                why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            ) from error
 
     def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
         """The dtype in which a tensor is loaded where `dtype` is asked for."""
         return torch.float32 if self.in_float32 & set(key.split(".")) else dtype
 
 
+_TRANSFORMER_SIZES = """
+patch_size num_attention_heads attention_head_dim in_channels out_channels text_dim freq_dim ffn_dim
+num_layers eps rope_max_seq_len
+"""
+_TRANSFORMER_POSITIVE = frozenset(_TRANSFORMER_SIZES.split())
+_WAN_AUTOENCODER_SIZES = """
+base_dim decoder_base_dim z_dim dim_mult num_res_blocks latents_std in_channels out_channels patch_size
+scale_factor_temporal scale_factor_spatial
+"""
+_WAN_AUTOENCODER_POSITIVE = frozenset(_WAN_AUTOENCODER_SIZES.split())
 PARTS = (
     Part(
         library="diffusers",
         class_name="WanTransformer3DModel",
         home="khayal.model.transformer:SpacetimeTransformer:TransformerConfig",
         in_float32=frozenset({"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"}),
+        required={"qk_norm": ("rms_norm_across_heads",)},
+        positive=_TRANSFORMER_POSITIVE,
+        even=frozenset({"attention_head_dim", "freq_dim"}),
     ),
     Part(
         library="diffusers",
         class_name="AutoencoderKLWan",
         home="khayal.model.wan_autoencoder:WanAutoencoder:WanAutoencoderConfig",
         not_written=frozenset({"clip_output"}),
+        positive=_WAN_AUTOENCODER_POSITIVE,
     ),
     Part(
         library="khayal",
         class_name="ChunkAutoencoder",
         home="khayal.model.chunk_autoencoder:ChunkAutoencoder:ChunkAutoencoderConfig",
+        positive=frozenset({"latent_channels", "frames_per_latent", "unshuffle", "widths", "latents_std"}),
     ),
     Part(
         library="transformers",
@@ -105,6 +140,8 @@ PARTS = (
         copies={"encoder.embed_tokens.weight": "shared.weight"},
         without_effect=UMT5_WITHOUT_EFFECT,
         required=UMT5_REQUIRED,
+        positive=UMT5_POSITIVE,
+        even=frozenset({"relative_attention_num_buckets"}),
         written={"architectures": ["UMT5EncoderModel"], "model_type": "umt5"},
     ),
 )

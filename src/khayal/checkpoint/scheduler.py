@@ -58,6 +58,7 @@ class _Euler:
     num_train_timesteps: int = 1000
 
 
+_POSITIVE = frozenset({"flow_shift", "shift", "num_train_timesteps"})
 # What concerns other noise paths, or options that are switched off below.
 _UNIPC_KEYS = """
 beta_start beta_end beta_schedule trained_betas rescale_betas_zero_snr timestep_spacing steps_offset
@@ -106,14 +107,24 @@ def parse_scheduler(data: Mapping[str, Any], *, where: Path) -> SchedulerConfig:
             if key not in data:
                 raise CheckpointError(f"{where} is not for a flow model", why=f"“{key}” is not set")
         unipc = parse_config(
-            _UniPC, data, where=where, without_effect=_UNIPC_WITHOUT_EFFECT, required=_UNIPC_REQUIRED
+            _UniPC,
+            data,
+            where=where,
+            without_effect=_UNIPC_WITHOUT_EFFECT,
+            required=_UNIPC_REQUIRED,
+            positive=_POSITIVE,
         )
         return SchedulerConfig(
             solver="unipc", flow_shift=unipc.flow_shift, num_levels=unipc.num_train_timesteps
         )
     if name == "FlowMatchEulerDiscreteScheduler":
         euler = parse_config(
-            _Euler, data, where=where, without_effect=_EULER_WITHOUT_EFFECT, required=_EULER_REQUIRED
+            _Euler,
+            data,
+            where=where,
+            without_effect=_EULER_WITHOUT_EFFECT,
+            required=_EULER_REQUIRED,
+            positive=_POSITIVE,
         )
         return SchedulerConfig(solver="euler", flow_shift=euler.shift, num_levels=euler.num_train_timesteps)
     raise CheckpointError(

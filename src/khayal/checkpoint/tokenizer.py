@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Int
 from tokenizers import Tokenizer as TokenizerModel
 from torch import Tensor
 
+from khayal.checkpoint.configs import read_json
 from khayal.errors import CheckpointError
 
 WAN_TEXT_LENGTH = 512
@@ -123,11 +123,11 @@ def _special_names(folder: Path) -> dict[str, str]:
     names = {"pad_token": "<pad>", "eos_token": "</s>"}
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CheckpointError(f"{path} is not JSON", why=str(error)) from error
+        settings = read_json(path)
         for key in names:
             name = settings.get(key) or names[key]
-            names[key] = name["content"] if isinstance(name, dict) else name
+            name = name.get("content") if isinstance(name, dict) else name
+            if not isinstance(name, str):
+                raise CheckpointError(f"In {path}, “{key}” names no token")
+            names[key] = name
     return names
