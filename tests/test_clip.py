@@ -102,9 +102,14 @@ def test_a_gif_keeps_its_time(tmp_path):
 
 
 def test_a_gif_is_never_faster_than_browsers_show(tmp_path):
+    clip = clip_of(moving_square(50), fps=Fraction(240), num_frames=50)
+    held = clip.for_file("clip.gif")
+    assert (held.fps, held.num_frames, held.details["num_frames"]) == (50, 10, 10)
+    back = Clip.open(clip.save(tmp_path / "clip.gif"))
+    assert (back.fps, back.num_frames) == (50, 10)
     back = Clip.open(clip_of(moving_square(60), fps=Fraction(60)).save(tmp_path / "clip.gif"))
-    assert back.fps == 50
-    assert back.num_frames == 50
+    assert (back.fps, back.num_frames) == (50, 50)
+    assert clip.for_file("clip.mp4") is clip
 
 
 @pytest.mark.parametrize("name", ["frames/", "frames", "frames.png"])
@@ -219,6 +224,22 @@ def test_resampling_takes_the_nearest_frame(fps, expected):
     assert clip.fps == fps
     if fps != 24:
         assert clip.details["notes"][-1].startswith(f"Resampled from 24 to {fps} fps")
+
+
+def test_a_still_stays_a_still_at_any_rate(tmp_path):
+    clip = counted(1, 24).at_fps(60)
+    assert (clip.num_frames, clip.fps, len(clip.frames)) == (1, 60, 1)
+    assert "notes" not in clip.details
+    assert clip.save(tmp_path / "still.png").is_file()
+
+
+def test_details_follow_the_rate():
+    frames = counted(10, 24).frames
+    clip = Clip.from_frames(frames, fps=24, details={"fps": 24.0, "num_frames": 10, "seed": 1})
+    resampled = clip.at_fps(12)
+    assert {**resampled.details, "notes": ()} == {"fps": 12.0, "num_frames": 5, "seed": 1, "notes": ()}
+    assert resampled.num_frames == 5
+    assert set(counted(10, 24).at_fps(12).details) == {"notes"}
 
 
 # --- files that people have -----------------------------------------------------------------------------

@@ -127,7 +127,8 @@ class Clip:
     def at_fps(self, fps: Fraction | float | int) -> Clip:
         """The same length at another rate: for each moment the nearest frame, the earlier of two.
 
-        Frames are repeated or left out, never mixed; `details["notes"]` says that it was done.
+        Frames are repeated or left out, never mixed; `details["notes"]` says that it was done, and where the
+        details have “fps” and “num_frames”, they follow. A still stays a single frame.
 
         Raises:
             InputError: the rate is not positive.
@@ -135,7 +136,7 @@ class Clip:
         rate = as_rate(fps)
         if rate == self.fps:
             return self
-        num_frames = max(1, round(self.num_frames / self.fps * rate))
+        num_frames = resampled_length(self.num_frames, self.fps, rate)
         ratio = self.fps / rate
         # ⌈i·ratio − 1/2⌉ in integers: exact for an hour, where floats drift
         halves = 2 * np.arange(num_frames, dtype=np.int64) * ratio.numerator - ratio.denominator
@@ -149,19 +150,29 @@ class Clip:
                     yield frames[wanted[first:last] - start]
                 start += len(frames)
 
-        note = (
-            f"Resampled from {float(self.fps):g} to {float(rate):g} fps: for each moment the nearest frame."
-        )
-        details = {**self.details, "notes": (*self.details.get("notes", ()), note)}
+        details = {**self.details}
+        details |= {k: v for k, v in {"fps": float(rate), "num_frames": num_frames}.items() if k in details}
+        if self.num_frames > 1:
+            rates = f"from {float(self.fps):g} to {float(rate):g} fps"
+            note = f"Resampled {rates}: for each moment the nearest frame."
+            details["notes"] = (*self.details.get("notes", ()), note)
         return Clip(source, fps=rate, size=self.size, num_frames=num_frames, details=details)
+
+    def for_file(self, path: str | Path) -> Clip:
+        """The clip as a file of that name holds it: a gif is never faster than browsers show."""
+        is_gif = Path(path).suffix.lower() == ".gif"
+        return (
+            self.at_fps(video_writer.FASTEST_GIF) if is_gif and self.fps > video_writer.FASTEST_GIF else self
+        )
 
     def save(self, path: str | Path, on_frame: Callable[[int], None] | None = None) -> Path:
         """Stream the frames into a file, whose format its extension tells.
 
         - `.mp4`: H.264, yuv420p, BT.709, index in front: plays in a browser. While it grows,
-          `NAME.part.mp4` can be played. Odd sizes get one more column or row, a copy of the last.
+          `NAME.MARK.part.mp4` can be played. Odd sizes get one more column or row, a copy of the last.
         - `.webm`: VP9.
-        - `.gif`: 256 colours; at most 50 frames a second, because browsers slow down faster ones.
+        - `.gif`: 256 colours; at most 50 frames a second, because browsers slow down faster ones (`for_file`
+          is the clip as it is then).
         - a path that ends in `/` or has no extension, and `.png` for several frames: a folder of pngs.
         - `.png` for one frame: that image.
 
@@ -179,7 +190,8 @@ class Clip:
             OutputError: it cannot be written.
         """
         target = check_output(path, num_frames=self.num_frames)
-        video_writer.write(self, target, fps=self.fps, num_frames=self.num_frames, on_frame=on_frame)
+        clip = self.for_file(target)
+        video_writer.write(clip, target, fps=clip.fps, num_frames=clip.num_frames, on_frame=on_frame)
         return target
 
     def __repr__(self) -> str:
@@ -226,6 +238,11 @@ def contact_sheet(
         ]
         start += len(frames)
     return images.grid(chosen, columns)
+
+
+def resampled_length(num_frames: int, fps: Fraction, rate: Fraction) -> int:
+    """How many frames `num_frames` at `fps` become at another rate; a still stays a single one."""
+    return 1 if num_frames == 1 else max(1, round(num_frames / fps * rate))
 
 
 def as_rate(fps: Fraction | float | int) -> Fraction:

@@ -76,7 +76,7 @@ def write(
     Args:
         chunks: the frames in order, all of one size, a few at a time; none is kept.
         target: its suffix tells the format; without one it is a folder of pngs.
-        fps: frames per second.
+        fps: frames per second, for a gif at most `FASTEST_GIF`.
         num_frames: how many frames are expected; a gif takes its palette from a sample of them.
         on_frame: called with the number of frames written so far; what it raises stops the work.
 
@@ -156,7 +156,7 @@ def _write_gif(chunks: Iterator[Frames], target: Path, fps: Fraction, num_frames
     """Two passes over a lossless copy: a palette can be chosen only when all frames are known."""
     with part_of(target) as part, part_of(target, "copy", suffix=".mkv") as copy:
         _encode(chunks, copy, LOSSLESS, fps)
-        _encode_gif(copy, part, _palette(copy, num_frames), min(fps, FASTEST_GIF))
+        _encode_gif(copy, part, _palette(copy, num_frames), fps)
         os.replace(part, target)
 
 
@@ -281,12 +281,10 @@ def _encode_gif(source: Path, target: Path, palette: Any, fps: Fraction) -> None
     with av.open(str(source)) as read, av.open(str(target), "w") as out:
         video = read.streams.video[0]
         frames = graph.add_buffer(template=video)
-        rated = graph.add("fps", f"fps={fps}:round=near")
         colours = graph.add("buffer", "video_size=16x16:pix_fmt=bgra:time_base=1/1:pixel_aspect=1/1")
         use = graph.add("paletteuse", "dither=bayer:bayer_scale=4:diff_mode=rectangle")
         sink = graph.add("buffersink")
-        frames.link_to(rated)
-        rated.link_to(use, 0, 0)
+        frames.link_to(use, 0, 0)
         colours.link_to(use, 0, 1)
         use.link_to(sink)
         graph.configure()
