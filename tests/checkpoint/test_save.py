@@ -124,6 +124,21 @@ def test_what_is_no_checkpoint_is_never_replaced(tiny_checkpoint: Kind, tmp_path
     assert (tmp_path / "photos" / "cat.png").exists()
 
 
+def test_a_checkpoint_that_appeared_in_the_meantime_stays(
+    tiny_checkpoint: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+
+    def another_process(*arguments: Any) -> None:
+        shutil.copytree(tiny_checkpoint("ti2v"), folder)
+
+    monkeypatch.setattr("khayal.checkpoint.save._copy_tokenizer", another_process)
+    with pytest.raises(OutputError, match=r"model could not be written: .*not empty"):
+        save_again(open_checkpoint(tiny_checkpoint("wan2.1")), folder)
+    assert open_checkpoint(folder).expand_timesteps
+    assert [child.name for child in tmp_path.iterdir()] == ["model"]
+
+
 def test_an_empty_folder_is_filled(tiny_checkpoint: Kind, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     save_again(open_checkpoint(tiny_checkpoint("wan2.1")), tmp_path / "model")

@@ -56,9 +56,8 @@ def save_checkpoint(
         OutputError: where the folder cannot be written, or something is there already.
     """
     assert len(transformers) == (1 if boundary_ratio is None else 2), "two experts meet at a boundary"
-    modules = {"transformer": transformers[0], "vae": autoencoder, "text_encoder": text_encoder}
-    if len(transformers) == 2:
-        modules["transformer_2"] = transformers[1]
+    modules = dict(zip(("transformer", "transformer_2"), transformers, strict=False))
+    modules |= {"vae": autoencoder, "text_encoder": text_encoder}
     index: dict[str, Any] = {
         "_class_name": "WanPipeline",
         "boundary_ratio": boundary_ratio,
@@ -68,19 +67,30 @@ def save_checkpoint(
         "scheduler": ["diffusers", scheduler.to_json()["_class_name"]],
     }
     with _appearing(folder, overwrite=overwrite) as unfinished:
-        for role, module in modules.items():
-            part = part_for(module)
-            index[role] = [part.library, part.class_name]
-            write_json(unfinished / role / "config.json", part.to_json(module.config))
-            save_weights(unfinished / role, part.stem, module.state_dict(), shard_bytes=shard_bytes)
-        (unfinished / "tokenizer").mkdir()
-        for name in _TOKENIZER_FILES:
-            if (tokenizer / name).exists():
-                shutil.copyfile(tokenizer / name, unfinished / "tokenizer" / name)
+        index |= _save_modules(unfinished, modules, shard_bytes)
+        _copy_tokenizer(tokenizer, unfinished / "tokenizer")
         write_json(unfinished / "scheduler" / "scheduler_config.json", scheduler.to_json())
         write_json(unfinished / "model_index.json", index)
         if defaults is not None:
             write_json(unfinished / "khayal.json", defaults.to_json())
+
+
+def _save_modules(folder: Path, modules: Mapping[str, nn.Module], shard_bytes: int) -> dict[str, list[str]]:
+    """Write each part's config and weights; returns their entries in model_index.json."""
+    entries = {}
+    for role, module in modules.items():
+        part = part_for(module)
+        entries[role] = [part.library, part.class_name]
+        write_json(folder / role / "config.json", part.to_json(module.config))
+        save_weights(folder / role, part.stem, module.state_dict(), shard_bytes=shard_bytes)
+    return entries
+
+
+def _copy_tokenizer(source: Path, folder: Path) -> None:
+    folder.mkdir()
+    for name in _TOKENIZER_FILES:
+        if (source / name).exists():
+            shutil.copyfile(source / name, folder / name)
 
 
 def save_weights(
@@ -124,6 +134,8 @@ def _appearing(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         unfinished.mkdir()
         yield unfinished
+        if folder.exists() and not overwrite:
+            folder.rmdir()  # it is empty, or another process was faster and keeps its own
         if folder.exists():
             replaced = folder.with_name(f".{folder.name}.{mark}.old")
             os.rename(folder, replaced)

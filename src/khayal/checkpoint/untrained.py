@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from khayal.checkpoint.defaults import Defaults
 from khayal.checkpoint.save import save_checkpoint
 from khayal.checkpoint.scheduler import SchedulerConfig
+from khayal.errors import OutputError
 from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
 from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.model.transformer import SpacetimeTransformer, TransformerConfig
@@ -27,12 +28,28 @@ _TEXT_LENGTH = 128
 
 
 def untrained_folder() -> Path:
-    """Where the checkpoint lies, made on first use."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = caches / "khayal" / "untrained-1"
-    if not (folder / "model_index.json").is_file():
+    """Where the checkpoint lies, made on first use.
+
+    Raises:
+        OutputError: where the cache folder cannot be written.
+    """
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = caches / "khayal" / "untrained-1"
+        if _is_made(folder):
+            return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # Path.home() raises the latter where there is none
+        raise OutputError(
+            "The untrained checkpoint has no place to be made in",
+            why=str(error),
+            fix="set XDG_CACHE_HOME to a folder that can be written to",
+        ) from error
+    try:
         make_untrained(folder)
+    except OutputError:
+        if not _is_made(folder):  # else another process was faster, with the same weights
+            raise
     return folder
 
 
@@ -40,10 +57,17 @@ def make_untrained(folder: Path, *, seed: int = 0) -> None:
     """Write the checkpoint; the same seed gives the same weights.
 
     Raises:
-        OutputError: where the folder cannot be written.
+        OutputError: where the folder cannot be written, or is there already.
     """
-    with TemporaryDirectory() as scratch:
-        _save_untrained(folder, Path(scratch), seed)
+    try:
+        with TemporaryDirectory() as scratch:
+            _save_untrained(folder, Path(scratch), seed)
+    except OSError as error:
+        raise OutputError("The untrained checkpoint could not be made", why=str(error)) from error
+
+
+def _is_made(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file()
 
 
 def _save_untrained(folder: Path, tokenizer: Path, seed: int) -> None:
