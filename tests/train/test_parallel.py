@@ -18,9 +18,9 @@ from khayal.train.log import read_log
 HERE = Path(__file__).parent
 SETTINGS = {
     "adamw": {"steps": 20, "precision": "float32", "matrices": "adamw", "every": 50},
-    "muon": {"steps": 5, "precision": "float32", "matrices": "muon", "every": 50},
-    "whole": {"steps": 5, "every": 50},
-    "broken": {"steps": 5, "every": 50},
+    "muon": {"steps": 4, "precision": "float32", "matrices": "muon", "every": 50},
+    "whole": {"steps": 3, "every": 50},
+    "broken": {"steps": 3, "every": 50},
 }
 
 

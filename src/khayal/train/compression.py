@@ -22,8 +22,8 @@ from khayal.train.parts import load_part, rebuilt, save_part
 from khayal.train.source import FrameBatch
 
 _FOR_NOISE = 5
-NUM_MEASURED = 16
-"""Batches from which the statistics of the latents are taken."""
+NUM_MEASURED, NUM_IN_BATCH = 16, 8
+"""Batches, and crops of each, from which the statistics of the latents are taken."""
 _PREVIEW = "preview.pt"
 
 
@@ -100,7 +100,7 @@ class Compression(Objective[FrameBatch]):
         shape = self.config.autoencoder
         measured = rebuilt(ChunkAutoencoder, shape, plain, torch.float32)
         assert isinstance(measured, ChunkAutoencoder)
-        crops = [batch.frames for batch in islice(batches, NUM_MEASURED)]
+        crops = [batch.frames[:NUM_IN_BATCH] for batch in islice(batches, NUM_MEASURED)]
         latents = torch.cat([measured.encode(frames.cpu()) for frames in crops])
         mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
         shape = replace(shape, latents_mean=tuple(mean.tolist()), latents_std=tuple(std.tolist()))

@@ -138,6 +138,8 @@ class Trainer:
                 )
                 clock = now
                 begins_decay = self._advance(seconds)
+                made.values["seconds"] = self.position.seconds
+                made.values["samples_per_second"] = self.config.batch_size / max(seconds, 1e-9)
                 is_stopping = self._is_over() or self._is_paused(begun) or asked > 0
                 if is_stopping or begins_decay or self._is_due(saved):
                     self._read(pending)
@@ -161,7 +163,7 @@ class Trainer:
 
     def _step(self, batch: Any) -> _Pending:
         """One step of the optimiser. Its numbers stay on the device until the next one is under way."""
-        begun, position, config = time.monotonic(), self.position, self.config
+        position, config = self.position, self.config
         batch = self.objective.to_device(batch, self.processes.device)
         chance = Chance(
             seed=config.seed,
@@ -181,8 +183,7 @@ class Trainer:
         sums = torch.stack([score.total.detach(), *score.parts.values()])
         numbers = torch.cat((self.processes.sum_tensor(sums) / max(count, 1.0), norm.detach()[None]))
         names = ("loss", *score.parts, "gradient_norm")
-        values = {"rate": share, "begun": begun}
-        return _Pending(position.step, batch, numbers, names, values)
+        return _Pending(position.step, batch, numbers, names, {"rate": share})
 
     def _read(self, pending: _Pending | None) -> None:
         """Wait for the numbers of a step, check and log them."""
@@ -191,14 +192,8 @@ class Trainer:
         values = dict(zip(pending.names, pending.numbers.tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             self._stop_at(pending, values)
-        seconds = time.monotonic() - pending.values["begun"]
-        values |= {
-            "rate": pending.values["rate"],
-            "seconds": self.position.seconds,
-            "samples_per_second": self.config.batch_size / max(seconds, 1e-9),
-        }
         if self._journal is not None:
-            self._journal.step(pending.step, values, self._progress())
+            self._journal.step(pending.step, values | pending.values, self._progress())
 
     def _stop_at(self, pending: _Pending, values: dict[str, float]) -> None:
         """Keep what made a number infinite, and say so."""

@@ -138,6 +138,8 @@ def run_stage(stage: Stage, folder: Path, sitting: Sitting) -> Outcome:
     """Run a stage in its folder."""
     if isinstance(stage, TrainConfig):
         return Trainer(stage, folder, sitting).run()
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("This stage works in one process", fix="run it without torchrun")
     if isinstance(stage, EncodeConfig):
         return encode_clips(stage, folder, sitting)
     if isinstance(stage, KeepConfig):
