@@ -17,8 +17,11 @@ def test_it_is_the_plain_convolution(num_frames, strip_bytes, monkeypatch):
     bias = torch.randn(4, generator=generator, dtype=torch.float64)
     kernels = winograd.prepare(weight, num_frames)
     assert kernels.shape[0] == num_frames + 2 < 3 * num_frames
-    result = winograd.convolve(frames[:, :, :2], frames[:, :, 2:], kernels, bias)
-    torch.testing.assert_close(result, F.conv3d(frames, weight, bias, padding=(0, 1, 1)), atol=1e-12, rtol=0)
+    earlier, new = frames[:, :, :2].clone(), frames[:, :, 2:]
+    result = winograd.convolve(earlier, new, kernels, bias, activate=torch.sin)
+    joined = torch.cat([frames[:, :, :2], new.sin()], dim=2)
+    torch.testing.assert_close(result, F.conv3d(joined, weight, bias, padding=(0, 1, 1)), atol=1e-12, rtol=0)
+    assert torch.equal(earlier, joined[:, :, -2:])
 
 
 @pytest.mark.parametrize("num_frames", sorted(winograd.SCHEMES))

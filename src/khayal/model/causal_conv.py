@@ -7,6 +7,8 @@ started, and zeros stand before its first frame.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -14,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from khayal.model import winograd
+
+PerPixel = Callable[[Tensor], Tensor]
 
 
 class Past:
@@ -49,17 +53,24 @@ class CausalConv3d(nn.Conv3d):
         self.num_past = kernel[0] - stride
 
     def forward(  # type: ignore[override]  # it needs the past, which a plain convolution has not
-        self, x: Float[Tensor, "b c t h w"], past: Past
+        self, x: Float[Tensor, "b c t h w"], past: Past, activate: PerPixel | None = None
     ) -> Float[Tensor, "b d _ h w"]:
+        """The frames that `x` completes.
+
+        Args:
+            activate: what is done to the input first. Given here, it need not be stored whole.
+        """
         if self.num_past == 0:
+            x = x if activate is None else activate(x)
             return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
         earlier = past.frames.get(self)
         assert earlier is not None or x.shape[2] == 1, "a clip's first step is its first frame"
         if earlier is not None and self.takes_winograd(x):
             assert self.bias is not None
-            y = winograd.convolve(earlier, x, winograd.prepare(self.weight, x.shape[2]), self.bias)
-        else:
-            y = self.convolve(x if earlier is None else torch.cat([earlier, x], dim=2))
+            kernels = winograd.prepare(self.weight, x.shape[2])
+            return winograd.convolve(earlier, x, kernels, self.bias, activate=activate)
+        x = x if activate is None else activate(x)
+        y = self.convolve(x if earlier is None else torch.cat([earlier, x], dim=2))
         self.remember(x, past)
         return y
 
@@ -114,6 +125,10 @@ class RmsNorm(nn.Module):
         channels = x.shape[1]
         # 1e-24 only keeps zero pixels zero: the original divides by the norm, with no epsilon to speak of.
         return F.rms_norm(x.movedim(1, -1), (channels,), self.gamma.flatten(), eps=1e-24).movedim(-1, 1)
+
+    def activated(self, x: Float[Tensor, "b c *axes"]) -> Float[Tensor, "b c *axes"]:
+        """The norm and SiLU."""
+        return silu(self(x))
 
 
 def silu(x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from khayal.errors import CheckpointError, InputError
-from khayal.model.causal_conv import RmsNorm, add, silu
+from khayal.model.causal_conv import RmsNorm, add
 from khayal.model.tiles import tiles_of
 
 # Small frames fill the processor better a few chunks together; memory grows with their number.
@@ -86,8 +86,8 @@ class Block(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]  # it has one
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        y = self.conv1(silu(self.norm1(x)))
-        return add(self.conv2(silu(self.norm2(y))), x)
+        y = self.conv1(self.norm1.activated(x))
+        return add(self.conv2(self.norm2.activated(y)), x)
 
 
 def blocks(width: int, depth: int) -> list[nn.Module]:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from khayal.errors import CheckpointError, InputError
-from khayal.model.causal_conv import CausalConv3d, Past, RmsNorm, silu
+from khayal.model.causal_conv import CausalConv3d, Past, RmsNorm
 from khayal.model.tiles import Tile, tiles_of
 from khayal.model.wan_blocks import (
     DownBlock,
@@ -128,7 +128,7 @@ class Encoder(nn.Module):
         for block in self.down_blocks:
             x = block(x, past)
         x = self.mid_block(x, past)
-        return self.conv_out(silu(self.norm_out(x)), past)
+        return self.conv_out(x, past, self.norm_out.activated)
 
 
 class Decoder(nn.Module):
@@ -175,7 +175,7 @@ class Decoder(nn.Module):
     def high(self, x: Float[Tensor, "b c t2 h2 w2"], past: Past) -> Float[Tensor, "b d f H W"]:
         for block in self.up_blocks[self.num_low :]:
             x = block(x, past)
-        return self.conv_out(silu(self.norm_out(x)), past)
+        return self.conv_out(x, past, self.norm_out.activated)
 
 
 class WanAutoencoder(nn.Module):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from khayal.model.causal_conv import CausalConv3d, Past, RmsNorm, add, as_frames, as_images, silu
+from khayal.model.causal_conv import CausalConv3d, Past, RmsNorm, add, as_frames, as_images
 
 if TYPE_CHECKING:
     from khayal.model.wan_autoencoder import WanAutoencoderConfig
@@ -33,8 +33,8 @@ class ResidualBlock(nn.Module):
         self.conv_shortcut = CausalConv3d(in_dim, out_dim, (1, 1, 1)) if in_dim != out_dim else None
 
     def forward(self, x: Float[Tensor, "b c t h w"], past: Past) -> Float[Tensor, "b d t h w"]:
-        y = self.conv1(silu(self.norm1(x)), past)
-        y = self.conv2(self.dropout(silu(self.norm2(y))), past)
+        y = self.conv1(x, past, self.norm1.activated)
+        y = self.conv2(y, past, lambda pixels: self.dropout(self.norm2.activated(pixels)))
         return add(y, x if self.conv_shortcut is None else self.conv_shortcut(x, past))
 
 

@@ -8,6 +8,7 @@ the plain one by rounding alone, a few times its own: fine in fp32, not in half 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -53,7 +54,7 @@ SCHEMES = {
 }
 
 
-STRIP_BYTES = 8 << 20  # small beside the frames of a step, large enough to keep the convolutions busy
+STRIP_BYTES = 4 << 20  # small beside the frames of a step, large enough to keep the convolutions busy
 
 
 def prepare(weight: Float[Tensor, "d c 3 3 3"], num_outputs: int) -> Float[Tensor, "j d c 3 3"]:
@@ -67,13 +68,17 @@ def convolve(
     frames: Float[Tensor, "b c n h w"],
     kernels: Float[Tensor, "j d c 3 3"],
     bias: Float[Tensor, "d"],
+    *,
+    activate: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "b d n h w"]:
     """The convolution of n frames and the two before them: n frames, zeros around the edges.
 
-    It works on strips of rows, so that what stands between the three sums stays small.
+    It works on strips of rows, so that what stands between input and output stays small.
 
     Args:
+        earlier: the two frames before. They become the last two of `frames`, activated.
         kernels: of `prepare(weight, n)`.
+        activate: done to the pixels of `frames` first.
     """
     batch, channels, num_frames, height, width = frames.shape
     num_bytes = batch * channels * len(kernels) * height * width * frames.itemsize
@@ -82,8 +87,13 @@ def convolve(
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         low, high = max(top - 1, 0), min(bottom + 1, height)
-        strip = torch.cat([earlier[:, :, :, low:high], frames[:, :, :, low:high]], dim=2)
-        out[:, :, top:bottom] = _convolve_strip(strip, kernels, bias)[:, :, top - low : bottom - low]
+        strip = frames[:, :, :, low:high]
+        strip = strip if activate is None else activate(strip)
+        joined = torch.cat([earlier[:, :, :, low:high], strip], dim=2)
+        # The last two rows wait, since the next strip still reads what came before them.
+        done = high if bottom == height else high - 2
+        earlier[:, :, :, low:done] = strip[:, :, -2:, : done - low]
+        out[:, :, top:bottom] = _convolve_strip(joined, kernels, bias)[:, :, top - low : bottom - low]
     return rearrange(out, "b n h w d -> b d n h w")
 
 
