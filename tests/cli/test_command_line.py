@@ -1,6 +1,7 @@
 """What is said and refused before any model is opened."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -44,11 +45,19 @@ def test_help_imports_nothing_heavy():
 
 
 def test_help_begins_with_examples(run):
+    assert run("train", "--help")[1].startswith("Usage: khayal train")
     for args in ((), ("--help",), ("help",), ("-h",)):
         code, out, _ = run(*args)
         assert code == 0
         assert out.index("khayal animate photo.jpg") < out.index("Options:")
     assert run("help", "animate")[1].startswith("Usage: khayal animate")
+    shown = " ".join(run("generate", "--help")[1].split())
+    assert "default: (the one that khayal comes with)" in shown
+    for option in (
+        "--seconds S Total length; 0 makes one image.",
+        "--steps N Denoising steps: more are finer and slower.",
+    ):
+        assert f"{option} [default: (the model's)]" in shown
     assert run("--version")[1].startswith("khayal 0.")
 
 
@@ -86,6 +95,8 @@ def test_help_begins_with_examples(run):
         (["a ball", "--out", "nowhere/ball.mp4"], "the folder nowhere does not exist"),
         (["a ball", "--out", "/proc/ball.mp4"], "/proc/ball.mp4 cannot be written"),
         (["a ball", "--out", "taken.txt/ball.mp4"], "taken.txt is not a folder"),
+        (["a ball", "--out", "-"], "A video cannot be written to stdout"),
+        (["a ball", "--out", "-", "--variations", "2"], "A video cannot be written to stdout"),
         (["animate"], "Missing argument 'IMAGE'"),
         (["animate", "missing.jpg"], "The image missing.jpg cannot be opened: there is no such file"),
         (["animate", "taken.txt"], "it is not an image that can be read"),
@@ -117,6 +128,37 @@ def test_an_error_in_json_leaves_stdout_empty(run):
         "exit_code": 2,
     }
     assert json.loads(run("generte", "--json")[2])["error"]["kind"] == "UsageError"
+
+
+@pytest.mark.parametrize("module", ["click.core", "khayal.cli.train", "torch._utils"])
+@pytest.mark.parametrize("extra", [(), ("--json",)])
+def test_stopping_while_modules_are_imported(tmp_path, module, extra):
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "khayal", "a ball", *extra],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        # a shell that runs the tests in the background makes its children deaf to Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith(f" {module}"):
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    said = err.splitlines()[-1]
+    if extra:
+        assert json.loads(said) == {
+            "error": {"kind": "Cancelled", "message": "Stopped on request.", "exit_code": 130}
+        }
+    else:
+        assert said == "Stopped on request."
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_debugging_shows_the_traceback(run, monkeypatch):

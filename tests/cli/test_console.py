@@ -35,8 +35,8 @@ def test_durations_in_words(seconds, words):
 
 
 class Step:
-    def __init__(self, stage, step, num_steps):
-        self.stage, self.step, self.num_steps = stage, step, num_steps
+    def __init__(self, stage, step, num_steps, notes=()):
+        self.stage, self.step, self.num_steps, self.notes = stage, step, num_steps, notes
 
 
 def test_without_a_terminal_progress_is_lines(capsys):
@@ -57,6 +57,25 @@ def test_without_a_terminal_progress_is_lines(capsys):
         "Note: photo.jpg was cropped.",
     ]
     with Display(is_quiet=True) as display:
+        display.on_step(Step("text", 0, 1, ("photo.jpg was cropped.",)))
         display.on_step(Step("denoise", 1, 9))
         display.note("photo.jpg was cropped.")
     assert capsys.readouterr() == ("", "")
+
+
+def test_notes_are_told_once_as_they_come(capsys):
+    with Display() as display:
+        display.on_step(Step("text", 0, 1, ("It is noise.",)))
+        display.on_step(Step("text", 1, 1, ("It is noise.", "The prompt was cut.")))
+        display.on_step(Step("denoise", 1, 9))
+        display.begin("2 of 2")
+        display.on_step(Step("text", 0, 1, ("It is noise.",)))
+        display.note("It is noise.", "Resampled.")
+    assert capsys.readouterr().err.splitlines() == [
+        "Note: It is noise.",
+        "Reading the prompt",
+        "Note: The prompt was cut.",
+        "Imagining 1/9",
+        "2 of 2 · Reading the prompt",
+        "Note: Resampled.",
+    ]

@@ -1,11 +1,14 @@
 """Whole runs on tiny checkpoints: real files, real exit codes, real signals."""
 
+import contextlib
+import io
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from khayal.cli import main
 from khayal.clip import Clip
 
 QUICK = ("--steps", "2", "--size", "64x64", "--seconds", "0.3")
-COMMAND = (sys.executable, "-c", "from khayal.cli import main; main()")
+COMMAND = (sys.executable, "-m", "khayal")
 
 
 @pytest.fixture
@@ -46,15 +49,13 @@ def names(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_a_sentence_becomes_a_video(folder):
-    done = subprocess.run(
-        [*COMMAND, "a red ball bounces", *QUICK, "--seed", "7"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    path, report = done.stdout.splitlines()
+def test_a_sentence_becomes_a_video(run, folder):
+    code, out, err = run("a red ball bounces", *QUICK, "--seed", "7")
+    assert code == 0, err
+    path, report = out.splitlines()
     assert path == "a-red-ball-bounces-7.mp4"
     assert report.startswith("64×64, 0.375 s (9 frames at 24 fps), seed 7, took ")
-    assert "Imagining 1/2" in done.stderr
+    assert "Imagining 1/2" in err
     clip = Clip.open(folder / path)
     assert (clip.size, clip.num_frames, clip.fps) == ((64, 64), 9, 24)
     assert names(folder) == [path]
@@ -68,6 +69,8 @@ def test_json_is_the_only_thing_on_stdout(folder):
     assert 0 <= result.pop("seed") < 2**32
     assert result.pop("took_seconds") > 0
     assert result.pop("model")
+    assert result.pop("memory")
+    assert result.pop("guidance")[0] > 0
     assert result == {
         "path": "ball.webm",
         "size": [64, 64],
@@ -75,13 +78,16 @@ def test_json_is_the_only_thing_on_stdout(folder):
         "num_frames": 9,
         "fps": 24.0,
         "prompt": "a red ball",
+        "steps": 2,
+        "solver": "unipc",
         "notes": [],
     }
     assert Clip.open(folder / "ball.webm").num_frames == 9
 
 
-@pytest.mark.parametrize("word", ["Imagining", "Developing"])
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("word", "stop", "code"), [("Imagining", signal.SIGINT, 130), ("Developing", signal.SIGTERM, 143)]
+)
 def test_stopping_leaves_nothing_behind(folder, word, stop, code):
     steps = ["--steps", "1000"] if word == "Imagining" else ["--steps", "1", "--seconds", "60"]
     process = subprocess.Popen(
@@ -105,28 +111,26 @@ def test_stopping_leaves_nothing_behind(folder, word, stop, code):
     assert names(folder) == []
 
 
-def test_a_terminal_gets_a_bar_and_the_result_stays_on_stdout(folder):
+def test_a_terminal_gets_a_bar_and_the_result_stays_on_stdout(run, monkeypatch):
     screen, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "a ball", *QUICK, "--variations", "2", "--seed", "1"],
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-        text=True,
-    )
-    os.close(terminal)
-    drawn = b""
-    while True:
-        try:
-            part = os.read(screen, 4096)
-        except OSError:  # how Linux says that the other end was closed
-            break
-        if not part:
-            break
-        drawn += part
+    drawn = bytearray()
+
+    def draw():
+        with contextlib.suppress(OSError):  # how Linux says that the other end was closed
+            while part := os.read(screen, 4096):
+                drawn.extend(part)
+
+    reader = threading.Thread(target=draw)
+    reader.start()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with open(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        code, out, _ = run("a ball", *QUICK, "--variations", "2", "--seed", "1")
+        monkeypatch.undo()
+    reader.join()
     os.close(screen)
-    out, _ = process.communicate()
-    assert process.returncode == 0
+    assert code == 0
     assert [line.split(",")[0] for line in out.splitlines()] == [
         "a-ball-1.mp4",
         "64×64",
@@ -173,6 +177,52 @@ def test_no_seconds_make_one_image(run, folder):
     assert Image.open(folder / "a-ball-1.png").size == (64, 64)
 
 
+@pytest.mark.parametrize("name", ["still.png", "still"])
+@pytest.mark.parametrize(
+    "length",
+    [("--seconds", "0", "--fps", "60"), ("--seconds", "0.01"), ("--seconds", "0.3", "--fps", "2")],
+    ids=" ".join,
+)
+def test_one_frame_goes_where_it_was_checked(run, folder, name, length):
+    (folder / "still").mkdir()  # another's: not where one frame goes
+    (folder / "still" / "letters.txt").write_text("mine")
+    code, out, err = run("a ball", *QUICK, *length, "--out", name, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert (result["path"], result["num_frames"]) == ("still.png", 1)
+    assert names(folder) == ["still", "still.png", "still/letters.txt"]
+
+
+def test_a_short_length_that_comes_to_one_frame_is_named_as_an_image(run, folder):
+    assert run("a ball", *QUICK, "--seconds", "0.01", "--seed", "1")[1].startswith("a-ball-1.png\n")
+    assert run("a ball", *QUICK, "--seconds", "0.3", "--seed", "1", "--out", "dir")[0] == 0
+    (folder / "dir" / "letters.txt").write_text("mine")
+    code, _, err = run("a ball", *QUICK, "--seed", "1", "--out", "dir")
+    assert code == 1
+    assert "other files in it" in err
+    assert "Imagining" not in err
+
+
+def test_a_gif_is_reported_as_it_is(run, folder):
+    code, out, _ = run("a ball", *QUICK, "--fps", "240", "--out", "b.gif", "--json")
+    assert code == 0
+    result = json.loads(out)
+    back = Clip.open(folder / "b.gif")
+    assert (result["num_frames"], result["fps"]) == (back.num_frames, back.fps) == (19, 50)
+    assert result["notes"][-1].startswith("Resampled from 240 to 50 fps")
+
+
+def test_notes_come_before_the_work(run, folder):
+    Image.new("RGB", (96, 48)).save(folder / "photo.png")
+    _, _, err = run("animate", "photo.png", "word " * 600, *QUICK, "--variations", "2", "--out", "p.mp4")
+    lines = err.splitlines()
+    notes = [index for index, line in enumerate(lines) if line.startswith("Note: ")]
+    assert any("photo.png" in lines[index] for index in notes)
+    assert any("tokens" in lines[index] for index in notes)
+    assert max(notes) < next(index for index, line in enumerate(lines) if "Imagining" in line)
+    assert len({lines[index] for index in notes}) == len(notes)
+
+
 def test_another_rate_is_resampled_and_said(run):
     code, out, err = run("a ball", *QUICK, "--fps", "12", "--out", "b.mp4")
     assert code == 0
@@ -191,17 +241,20 @@ def test_a_still_comes_alive(run, folder):
     assert "scaled and padded" in err
 
 
-def test_the_prompt_can_come_from_stdin(folder):
-    done = subprocess.run(
-        [*COMMAND, "-", *QUICK, "--json"], input="كرة حمراء\n", capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+def test_the_prompt_can_come_from_stdin(run, monkeypatch):
+    def typed(words):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(words), encoding="utf-8"))
+
+    typed("كرة حمراء\n".encode())
+    code, out, err = run("-", *QUICK, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
     assert result["prompt"] == "كرة حمراء"
     assert result["path"] == f"كرة-حمراء-{result['seed']}.mp4"
-    done = subprocess.run([*COMMAND, "-", *QUICK], input=b"ball\xff", capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert "not text" in done.stderr.decode()
+    typed(b"ball\xff")
+    code, out, err = run("-", *QUICK)
+    assert (code, out) == (2, "")
+    assert "not text" in err
 
 
 @pytest.mark.parametrize(

@@ -36,5 +36,6 @@ def test_variations_are_numbered():
     assert numbered("ball.mp4", 0, 1) == "ball.mp4"
     assert [numbered("out/ball.mp4", i, 2) for i in range(2)] == ["out/ball-1.mp4", "out/ball-2.mp4"]
     assert numbered(".", 0, 2) == "."  # names no file, and is refused as such
+    assert numbered("-", 0, 2) == "-"
     assert numbered("frames/", 1, 2) == "frames-2/"
     assert numbered("frames", 1, 2) == "frames-2"

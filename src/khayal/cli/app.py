@@ -17,12 +17,11 @@ import click
 import khayal
 from khayal.cli.animate import animate
 from khayal.cli.generate import generate
+from khayal.cli.interrupt import STOPPED
 from khayal.cli.models import models
+from khayal.cli.train import train
 from khayal.cli.world import world
 from khayal.errors import Cancelled, KhayalError
-
-STOPPED = 130
-"""The exit code after Ctrl-C, as shells count it."""
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".heic")
 
@@ -78,20 +77,20 @@ app.add_command(generate)
 app.add_command(animate)
 app.add_command(models)
 app.add_command(world)
+app.add_command(train)
 
 
-def main(args: Sequence[str] | None = None) -> NoReturn:
+def main(given: Sequence[str]) -> NoReturn:
     """Run the command line and exit.
 
     Exit codes: 0 done; 2 the input cannot be used; 130 stopped by Ctrl-C; 1 anything else that is not the
     user's wish. What went wrong is one sentence on stderr; with `--json` it is one JSON object there, and
     stdout stays empty. KHAYAL_DEBUG=1 adds the traceback.
     """
-    given = list(sys.argv[1:] if args is None else args)
     signal.signal(signal.SIGTERM, _terminate)
     if not _is_debugging():
         warnings.simplefilter("ignore")  # those of libraries are for developers
-    sys.exit(_run(given, as_json="--json" in given))
+    sys.exit(_run(list(given), as_json="--json" in given))
 
 
 def _run(args: list[str], *, as_json: bool) -> int:

@@ -28,6 +28,8 @@ class Stage(Protocol):
     def step(self) -> int: ...
     @property
     def num_steps(self) -> int: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
 
 class Estimate:
@@ -79,6 +81,7 @@ class Display:
         self._live: Any = None
         self._is_quiet = is_quiet
         self._title = ""
+        self._noted: set[str] = set()
         self._said: tuple[str, float] = ("", 0.0)
         self._estimate = Estimate()
 
@@ -114,6 +117,7 @@ class Display:
 
     def on_step(self, progress: Stage) -> None:
         """Take the studio's report of a step."""
+        self.note(*progress.notes)
         self._estimate.update(progress.stage, progress.step, progress.num_steps)
         words = _STAGES.get(progress.stage, progress.stage)
         if progress.stage != "text":
@@ -126,12 +130,16 @@ class Display:
             left="" if left is None else f"about {duration(left)} left",
         )
 
-    def note(self, sentence: str) -> None:
-        """Something that the user has to be told, above the bar."""
-        if self._live is not None:
-            self._live.console.print(f"Note: {sentence}", highlight=False, markup=False)
-        elif not self._is_quiet:
-            click.echo(f"Note: {sentence}", err=True)
+    def note(self, *sentences: str) -> None:
+        """What the user has to be told, above the bar; each sentence once."""
+        for sentence in sentences:
+            if sentence in self._noted:
+                continue
+            self._noted.add(sentence)
+            if self._live is not None:
+                self._live.console.print(f"Note: {sentence}", highlight=False, markup=False)
+            elif not self._is_quiet:
+                click.echo(f"Note: {sentence}", err=True)
 
     def result(self, text: str) -> None:
         """A finished piece of work, on stdout; the bar gives way for it."""

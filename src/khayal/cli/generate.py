@@ -25,7 +25,7 @@ def generate(prompt: tuple[str, ...], **options: Any) -> None:
     khayal generate "a portrait in oil" --seconds 0 --out portrait.png
     khayal generate - --json < prompt.txt
 
-    The prompt may be several words without quotes; “-” reads it from stdin. What is not given is the
-    checkpoint's own default.
+    The prompt may be several words without quotes; “-” reads it from stdin. Length, size, rate,
+    steps, guidance and solver that are not given are the model's own, kept in its folder.
     """
     make(GenerateRequest, {"prompt": prompt_of(prompt)}, **options)

@@ -12,8 +12,10 @@ from typing import Any
 import click
 
 from khayal.cli import console, naming
+from khayal.cli.interrupt import ends_at_once
 from khayal.destination import check_output
-from khayal.tasks import Request
+from khayal.errors import OutputError
+from khayal.tasks import PLANNERS, Request
 
 _MACHINE = ("device", "dtype", "memory")
 _LARGEST_SEED = 2**32
@@ -46,18 +48,18 @@ def make(
     """
     started = time.monotonic()
     machine = {name: options.pop(name) for name in _MACHINE}
-    settings = {name: value for name, value in options.items() if value is not None}
-    first_seed = settings.pop("seed", None)
-    first_seed = secrets.randbelow(_LARGEST_SEED) if first_seed is None else first_seed
-    requests = [kind(**given, **settings, seed=first_seed + index) for index in range(variations)]
+    requests = _requests(kind, given, options, variations)
     if "image" in given:
         from khayal.images import open_image
 
         open_image(given["image"])
-    outs = _destinations(requests, out)
-    import khayal
+    for request, path in zip(requests, _paths(requests, out, is_still=_is_still(requests[0])), strict=True):
+        _check_either(request, path)
+    with ends_at_once(as_json=as_json):
+        import khayal.studio
 
-    studio = khayal.open(model, **machine)  # a download has a bar of its own
+    studio = khayal.studio.open(model, **machine)
+    outs = _destinations(studio, requests, out)
     results = []
     with console.Display(is_quiet=as_json) as display:
         for index, (request, path) in enumerate(zip(requests, outs, strict=True)):
@@ -71,27 +73,58 @@ def make(
         click.echo(json.dumps(whole, ensure_ascii=False))
 
 
-def _destinations(requests: list[Request], out: str | None) -> list[str]:
-    """A path for each request, all of them found to be writable."""
-    is_still = requests[0].seconds == 0 or requests[0].num_frames == 1
-    if out is None:
-        image = getattr(requests[0], "image", None)
-        text = requests[0].prompt or Path(image or "").stem
-        suffix = ".png" if is_still else ".mp4"
-        outs = [str(naming.default_path(text, request.seed or 0, suffix)) for request in requests]
-    else:
-        outs = [naming.numbered(out, index, len(requests)) for index in range(len(requests))]
-    for path in outs:
-        check_output(path, num_frames=1 if is_still else None)
-    return outs
+def _requests(
+    kind: type[Request], given: Mapping[str, Any], options: Mapping[str, Any], variations: int
+) -> list[Request]:
+    """One for each variation, with seeds that follow one another."""
+    settings = {name: value for name, value in options.items() if value is not None}
+    first_seed = settings.pop("seed", None)
+    first_seed = secrets.randbelow(_LARGEST_SEED) if first_seed is None else first_seed
+    return [kind(**given, **settings, seed=first_seed + index) for index in range(variations)]
+
+
+def _is_still(request: Request) -> bool:
+    """True where one frame is asked for; a short length may come to one as well, as the model counts."""
+    return request.seconds == 0 or request.num_frames == 1
+
+
+def _paths(requests: list[Request], out: str | None, *, is_still: bool) -> list[str]:
+    """A path for each request, as `--out` or the prompt says."""
+    if out is not None:
+        return [naming.numbered(out, index, len(requests)) for index in range(len(requests))]
+    text = requests[0].prompt or Path(getattr(requests[0], "image", "")).stem
+    suffix = ".png" if is_still else ".mp4"
+    return [str(naming.default_path(text, request.seed or 0, suffix)) for request in requests]
+
+
+def _check_either(request: Request, path: str) -> None:
+    """Refuse what no length could make writable; the exact check needs the model's own rate."""
+    try:
+        check_output(path, num_frames=1 if _is_still(request) else None)
+    except OutputError:
+        check_output(path, num_frames=1)
+
+
+def _destinations(studio: Any, requests: list[Request], out: str | None) -> list[str]:
+    """A path for each request, all of them found to be writable at the length that it will have."""
+    from khayal.clip import as_rate, resampled_length
+
+    request = requests[0]
+    plan = PLANNERS[type(request)](request, studio.timeline, studio.checkpoint.defaults.seconds)
+    num_frames = sum(column.num_frames for canvas in plan.canvases for column in canvas if column.is_shown)
+    if request.fps is not None:
+        num_frames = resampled_length(num_frames, studio.timeline.fps, as_rate(request.fps))
+    paths = _paths(requests, out, is_still=num_frames == 1)
+    for path in paths:
+        check_output(path, num_frames=num_frames)
+    return paths
 
 
 def _make_one(
     studio: Any, request: Request, path: str, display: console.Display, started: float
 ) -> dict[str, Any]:
-    clip = studio.run(request, on_step=display.on_step)
-    for note in clip.details.get("notes", ()):
-        display.note(note)
+    clip = studio.run(request, on_step=display.on_step).for_file(path)
+    display.note(*clip.details.get("notes", ()))
     saved = clip.save(path)
     return _result(clip, saved, time.monotonic() - started)
 
@@ -108,6 +141,10 @@ def _result(clip: Any, path: Path, took: float) -> dict[str, Any]:
         "seed": details["seed"],
         "model": details["model"],
         "prompt": details["prompt"],
+        "steps": details.get("steps"),
+        "guidance": details.get("guidance"),
+        "solver": details.get("solver"),
+        "memory": details.get("memory"),
         "notes": list(details.get("notes", ())),
         "took_seconds": round(took, 1),
     }

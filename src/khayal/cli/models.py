@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+
+from khayal.cli.interrupt import ends_at_once
 
 
 @click.command()
@@ -22,13 +26,13 @@ def models(folders: tuple[str, ...], as_json: bool) -> None:
     khayal "a red ball" --model Wan-AI/Wan2.2-TI2V-5B-Diffusers
 
     Those of the hub's cache are found by themselves; a FOLDER is a checkpoint, or holds some. Memory is
-    estimated for a video of the model's own size and length in bfloat16, with --memory high and low.
+    estimated for a video of the model's own size and length in bfloat16, with --memory high and low; 1 GB is
+    10⁹ bytes. Tasks are those that both the model and this version of khayal can do.
     """
-    from khayal.checkpoint.catalogue import known_models, local_models
-
-    local = local_models([Path(folder) for folder in folders])
-    here = {model.name for model in local}
-    rows = [_row(model) for model in (*local, *(known for known in known_models() if known.name not in here))]
+    with _working(is_quiet=as_json) as tell:
+        with ends_at_once(as_json=as_json):
+            import khayal.memory  # noqa: F401 - torch, which takes seconds
+        rows = list(_rows([Path(folder) for folder in folders], tell))
     if as_json:
         click.echo(json.dumps({"models": rows}, ensure_ascii=False))
         return
@@ -38,13 +42,42 @@ def models(folders: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{row['name']} cannot be opened. {row['problem']}")
 
 
+@contextmanager
+def _working(*, is_quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A line on stderr that moves, for a terminal: estimates take a while. It takes what is said."""
+    if is_quiet or not sys.stderr.isatty():
+        yield lambda words: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("Starting") as status:
+        yield status.update
+
+
+def _rows(folders: list[Path], tell: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """The default model first, then those on this machine, then those that can be downloaded."""
+    from khayal.checkpoint.catalogue import Broken, Entry, entry_of, known_models, local_models
+    from khayal.checkpoint.folder import open_checkpoint
+
+    tell("Looking for models")
+    default = entry_of(open_checkpoint())
+    found: dict[str, Entry | Broken] = {default.name: default}
+    for model in (*local_models(folders), *known_models()):
+        found.setdefault(model.name, model)
+    for index, (name, model) in enumerate(found.items()):
+        tell(f"Estimating memory {index + 1}/{len(found)}: {name}")
+        yield _row(model)
+
+
 def _row(model: Any) -> dict[str, Any]:
     """What `--json` prints of a `khayal.checkpoint.catalogue` Entry or Broken."""
     from khayal.checkpoint.catalogue import Broken
+    from khayal.tasks import PLANNERS
 
     path = None if model.path is None else str(model.path)
     if isinstance(model, Broken):
         return {"name": model.name, "path": path, "problem": model.problem}
+    possible = {request.task for request in PLANNERS}
     return {
         "name": model.name,
         "path": path,
@@ -54,7 +87,7 @@ def _row(model: Any) -> dict[str, Any]:
         "size": list(model.size),
         "seconds": model.seconds,
         "fps": round(float(model.fps), 3),
-        "tasks": list(model.tasks),
+        "tasks": [task for task in model.tasks if task in possible],
     }
 
 
@@ -90,8 +123,6 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from khayal.tasks import TASKS
-
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("Model", no_wrap=True)
     for title in ("Here", "On disk", "Memory high / low", "Video", "Tasks"):
@@ -104,7 +135,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             _bytes(row["num_bytes"]),
             f"{_bytes(memory['high'])} / {_bytes(memory['low'])}",
             f"{width}×{height}, {row['seconds']:g} s, {row['fps']:g} fps",
-            "all eight" if len(row["tasks"]) == len(TASKS) else ", ".join(row["tasks"]),
+            ", ".join(row["tasks"]),
         )
     # where the output goes to a file or a pipe, no line is cut or broken
     Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)

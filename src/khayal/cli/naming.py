@@ -38,6 +38,6 @@ def numbered(out: str, index: int, count: int) -> str:
     """`out` for one of `count` results: ball.mp4 becomes ball-1.mp4…, where there are several."""
     is_folder = out.endswith("/")
     path = Path(out)
-    if count == 1 or not path.name:
+    if count == 1 or not path.name or out == "-":
         return out
     return f"{path.with_name(f'{path.stem}-{index + 1}{path.suffix}')}{'/' if is_folder else ''}"

@@ -65,14 +65,34 @@ _MODEL = click.option(
     metavar="M",
     envvar="KHAYAL_MODEL",
     show_envvar=True,
+    show_default="the one that khayal comes with",
     help="A checkpoint folder or a hub id; see khayal models.",
 )
 
+_FROM_MODEL = "the model's"
+
 _SHAPE = (
-    click.option("--seconds", "-s", type=float, metavar="S", help="Total length; 0 makes one image."),
-    click.option("--size", type=Size(), metavar="WxH", help="Width and height in pixels, such as 1280x704."),
     click.option(
-        "--fps", type=Rate(), metavar="F", help="Frames per second; other than the model's are resampled."
+        "--seconds",
+        "-s",
+        type=float,
+        metavar="S",
+        show_default=_FROM_MODEL,
+        help="Total length; 0 makes one image.",
+    ),
+    click.option(
+        "--size",
+        type=Size(),
+        metavar="WxH",
+        show_default=_FROM_MODEL,
+        help="Width and height in pixels, such as 1280x704.",
+    ),
+    click.option(
+        "--fps",
+        type=Rate(),
+        metavar="F",
+        show_default=_FROM_MODEL,
+        help="Frames per second; other than the model's are resampled.",
     ),
 )
 
@@ -80,31 +100,47 @@ _SAMPLING = (
     click.option(
         "--seed", type=int, metavar="N", help="The same seed makes the same video; drawn if not given."
     ),
-    click.option("--steps", type=int, metavar="N", help="Denoising steps: more are finer and slower."),
+    click.option(
+        "--steps",
+        type=int,
+        metavar="N",
+        show_default=_FROM_MODEL,
+        help="Denoising steps: more are finer and slower.",
+    ),
     click.option(
         "--guidance",
         type=Scales(),
         metavar="G",
+        show_default=_FROM_MODEL,
         help="How strongly the prompt is followed; 1 is fastest. Two experts may take two: 4,3.",
     ),
     click.option("--negative", metavar="TEXT", help="What to keep away from."),
-    click.option("--solver", type=click.Choice(SOLVERS), help="How the steps are made."),
+    click.option(
+        "--solver",
+        type=click.Choice(SOLVERS),
+        show_default=_FROM_MODEL,
+        help="How the steps are made.",
+    ),
     click.option(
         "--variations",
         type=click.IntRange(1, 1000),
         default=1,
+        show_default=True,
         metavar="N",
         help="Make N videos, with seeds that follow one another.",
     ),
 )
 
 _MACHINE = (
-    click.option("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps."),
-    click.option("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16."),
+    click.option(
+        "--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda, cuda:1, mps."
+    ),
+    click.option("--dtype", default="auto", show_default=True, metavar="T", help="auto, float32, bfloat16."),
     click.option(
         "--memory",
         type=click.Choice(["auto", "high", "low"]),
         default="auto",
+        show_default=True,
         help="low needs least memory and is slower; auto picks by an estimate.",
     ),
 )
