@@ -45,8 +45,7 @@ def together(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for rank in "01"
     ]
     said = [process.communicate(timeout=300)[1] for process in both]
-    for process, text in zip(both, said, strict=True):
-        assert process.returncode == 0, text.decode()
+    assert [process.returncode for process in both] == [0, 0], b"\n".join(said).decode()
     return runs
 
 

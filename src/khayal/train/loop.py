@@ -232,7 +232,7 @@ class Trainer:
             "averages": [self.averages.state(decay) for decay in self.config.averages],
             "num_averaged": self.averages.num_updates,
         }
-        for called in {name, ""}:
+        for called in ("", name) if name else ("",):  # in one order: the processes wait for one another
             state.save_full(self.checkpoints, self.position, content, self.processes, name=called)
         if self.processes.is_first:
             state.prune(self.checkpoints, self.config.keeping.num_full)
