@@ -52,7 +52,7 @@ def train(
     \b
     khayal train recipes.embedded:autoencoder --out runs/out/a --minutes 90
     khayal train recipes.embedded:transformer --out runs/out/a --minutes 360 --slice 30 --resume
-    torchrun --nproc-per-node 8 -m khayal train recipes.embedded:transformer --out runs/out/a
+    torchrun --nproc-per-node 8 --no-python khayal train recipes.embedded:transformer --out runs/out/a
 
     A recipe is a Python function, module:function or file.py:function. Ctrl-C saves and stops; --resume
     goes on exactly there.
