@@ -60,17 +60,25 @@ def make(
 
     studio = khayal.studio.open(model, **machine)
     outs = _destinations(studio, requests, out)
-    results = []
-    with console.Display(is_quiet=as_json) as display:
-        for index, (request, path) in enumerate(zip(requests, outs, strict=True)):
-            display.begin(f"{index + 1} of {variations}" if variations > 1 else "")
-            results.append(_make_one(studio, request, path, display, started))
-            started = time.monotonic()
-            if not as_json:
-                display.result(_report(results[-1]))
+    results = _make_each(studio, requests, outs, started=started, is_quiet=as_json)
     if as_json:
         whole = results[0] if variations == 1 else {"variations": results}
         click.echo(json.dumps(whole, ensure_ascii=False))
+
+
+def _make_each(
+    studio: Any, requests: list[Request], outs: list[str], *, started: float, is_quiet: bool
+) -> list[dict[str, Any]]:
+    """The results, each told when it is there; the first one's time counts from the start of the command."""
+    results = []
+    with console.Display(is_quiet=is_quiet) as display:
+        for index, (request, path) in enumerate(zip(requests, outs, strict=True)):
+            display.begin(f"{index + 1} of {len(requests)}" if len(requests) > 1 else "")
+            results.append(_make_one(studio, request, path, display, started))
+            started = time.monotonic()
+            if not is_quiet:
+                display.result(_report(results[-1]))
+    return results
 
 
 def _requests(

@@ -126,7 +126,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("Model", no_wrap=True)
     for title in ("Here", "On disk", "Memory high / low", "Video", "Tasks"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for row in rows:
         memory, (width, height) = row["memory_bytes"], row["size"]
         table.add_row(
