@@ -113,8 +113,14 @@ def encode(
     )
 
 
-def transformer(run: Path, batch: int = 32, matrices: str = "muon", compiled: bool = False) -> TrainConfig:
-    """Text encoder and transformer; on two CPU cores a step of 32 clips takes about two seconds."""
+def transformer(
+    run: Path, batch: int = 32, matrices: str = "muon", rate: float = 8e-3, compiled: bool = False
+) -> TrainConfig:
+    """Text encoder and transformer; on two CPU cores a step of 32 clips takes about two seconds.
+
+    Over 200 steps of 8 clips, on the same batches and noise, the last 20 losses were 0.44 for Muon at 8e-3,
+    0.49 at 4e-3, 0.58 at 2e-3; AdamW alone had 0.58 at 2.4e-3, 0.61 at 1.2e-3, 0.69 at 6e-4.
+    """
     objective = TextToVideoConfig(
         transformer=TRANSFORMER,
         text=TEXT_ENCODER,
@@ -137,7 +143,7 @@ def transformer(run: Path, batch: int = 32, matrices: str = "muon", compiled: bo
         batch_size=batch,
         minutes=360,
         seed=SEED,
-        optimiser=OptimiserConfig(matrices=matrices),  # type: ignore[arg-type]  # checked where it is used
+        optimiser=OptimiserConfig(matrices=matrices, matrix_learning_rate=rate),  # type: ignore[arg-type]
         is_compiled=compiled,
     )
 

@@ -43,7 +43,7 @@ class CompressionConfig:
     autoencoder: ChunkAutoencoderConfig = field(default_factory=ChunkAutoencoderConfig)
     coarse_weight: float = 0.5
     motion_weight: float = 0.5
-    latent_noise: float = 0.1
+    latent_noise: float = 0.05
     latent_weight: float = 1e-3
     edge: float = 1e-2
 

@@ -29,8 +29,8 @@ class OptimiserConfig:
     """
 
     matrices: Literal["muon", "adamw"] = "muon"
-    learning_rate: float = 6e-4
-    matrix_learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
+    matrix_learning_rate: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.99)
     momentum: float = 0.95
     weight_decay: float = 0.01
