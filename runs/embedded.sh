@@ -11,10 +11,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 RUN=${RUN:-runs/out/embedded}
-DIAL=${DIAL:-2}             # how much of the world: 1 is the smallest
+DIALS=${DIALS:-12}           # clips of these dials of the world in turn
 SCALE=${SCALE:-1}           # of all budgets below
 WORKERS=${WORKERS:-$(nproc)}
-CLIPS_FRAMES=${CLIPS_FRAMES:-400}
+CLIPS_FRAMES=${CLIPS_FRAMES:-480}
 CLIPS_LATENTS=${CLIPS_LATENTS:-6000}
 MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
 MINUTES_ENCODE=${MINUTES_ENCODE:-60}
@@ -42,10 +42,10 @@ train_stage() {
 
 command -v khayal > /dev/null || pip install -e '.[world,train]'
 mkdir -p "$RUN"
-train_stage frames --set dial="$DIAL" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_FRAMES")"
+train_stage frames --set dials="$DIALS" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_FRAMES")"
 train_stage tokenizer
 train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")"
-train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dial="$DIAL" --set workers="$WORKERS" \
+train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" --set workers="$WORKERS" \
     --set clips="$(clips "$CLIPS_LATENTS")"
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" \
     --set matrices="$MATRICES" --set compiled="$COMPILED"

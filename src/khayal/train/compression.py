@@ -45,7 +45,7 @@ class CompressionConfig:
     motion_weight: float = 0.5
     latent_noise: float = 0.05
     latent_weight: float = 1e-3
-    edge: float = 1e-2
+    edge: float = 5e-2
 
 
 class Compression(Objective[FrameBatch]):
@@ -57,6 +57,7 @@ class Compression(Objective[FrameBatch]):
         with torch.random.fork_rng(devices=[]):  # the layers draw their own weights
             torch.manual_seed(seed)
             self.autoencoder = ChunkAutoencoder(config.autoencoder)
+        self._last = len(self.autoencoder.decoder.high) - 1
 
     def forward(self, batch: FrameBatch, chance: Chance) -> Score:
         """See `Objective`."""
@@ -90,8 +91,9 @@ class Compression(Objective[FrameBatch]):
         return []
 
     def is_matrix(self, key: str) -> bool:
-        """Convolutions are AdamW's."""
-        return False
+        """The convolutions between the latents and the pixels; not the first and last, of pixels."""
+        inside = key.endswith(".weight") and "norm" not in key
+        return inside and not key.endswith(("encoder.encoder.0.weight", f"high.{self._last}.weight"))
 
     @torch.no_grad()
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[FrameBatch]) -> None:

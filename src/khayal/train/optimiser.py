@@ -18,7 +18,7 @@ class Optimiser:
     Args:
         weights: by name.
         is_matrix: which of them are Muon's (Jordan 2024, https://kellerjordan.github.io/posts/muon/), where
-            the config asks for it; they have two dimensions.
+            the config asks for it. A convolution's kernel is a matrix too.
     """
 
     def __init__(
@@ -26,9 +26,14 @@ class Optimiser:
     ) -> None:
         self.config = config
         self.weights = dict(weights)
-        matrices = {key for key, w in weights.items() if w.ndim == 2 and is_matrix(key)}
+        matrices = {key for key, w in weights.items() if w.ndim >= 2 and is_matrix(key)}
         if config.matrices == "adamw":
             matrices = set()
+        # What the optimisers see of each weight: itself, or the same numbers as a matrix.
+        self._moved = {
+            key: nn.Parameter(w.detach().flatten(1)) if key in matrices and w.ndim > 2 else w
+            for key, w in self.weights.items()
+        }
         decayed = [w for key, w in weights.items() if key not in matrices and w.ndim >= 2]
         rest = [w for w in weights.values() if w.ndim < 2]
         groups = [
@@ -48,7 +53,7 @@ class Optimiser:
         ]
         if matrices:
             muon = torch.optim.Muon(
-                [w for key, w in weights.items() if key in matrices],
+                [self._moved[key] for key in weights if key in matrices],
                 lr=config.matrix_learning_rate,
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,
@@ -59,6 +64,10 @@ class Optimiser:
     def step(self, share: float) -> Tensor:
         """Shorten the gradients, move the weights at `share` of the full rate; returns the norm there was."""
         norm = nn.utils.clip_grad_norm_(self.weights.values(), self.config.max_norm)
+        for key, moved in self._moved.items():
+            gradient = self.weights[key].grad
+            if moved is not self.weights[key]:
+                moved.grad = None if gradient is None else gradient.flatten(1)
         for part, rate in self._parts:
             for group in part.param_groups:
                 group["lr"] = rate * share
@@ -68,15 +77,15 @@ class Optimiser:
     def state(self) -> dict[str, dict[str, Tensor]]:
         """For each weight what its optimiser remembers of it; only this process's part of it."""
         return {
-            key: {name: local(value) for name, value in part.state[weight].items()}
-            for key, weight in self.weights.items()
+            key: {name: local(value) for name, value in part.state[moved].items()}
+            for key, moved in self._moved.items()
             for part, _ in self._parts
-            if weight in part.state
+            if moved in part.state
         }
 
     def restore(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Take up what `state` gave."""
-        for key, weight in self.weights.items():
+        for key, weight in self._moved.items():
             for part, _ in self._parts:
                 if any(weight is other for group in part.param_groups for other in group["params"]):
                     part.state[weight] = {name: _like(weight, value) for name, value in state[key].items()}
