@@ -16,6 +16,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -23,13 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from khayal.checkpoint.defaults import Defaults
+from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
-from khayal.train.shards import Crops, FrameShards, LatentShards
+from khayal.train.shards import Crops, FrameShards, LatentShards, ShardReader
 from khayal.train.source import Passage
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
 
@@ -108,9 +110,12 @@ def autoencoder(run: Path, batch: int = 8, side: int = 64) -> TrainConfig:
 def encode(
     run: Path, dials: str = DIALS, clips: int = 6000, workers: int = 2, mirrored: bool = True
 ) -> EncodeConfig:
-    """Clips as latents, each also as its mirror image; with --minutes, as many as there is time for."""
+    """Clips as latents, each also as its mirror image; with --minutes, as many as there is time for.
+
+    The first are those of `frames`, which need not be rendered again.
+    """
     return EncodeConfig(
-        clips=world(dials, workers),
+        clips=kept(run / "frames", otherwise=world(dials, workers)),
         name=f"world dials {dials} seed {SEED}",
         num_frames=NUM_FRAMES,
         autoencoder=run / "autoencoder" / "model",
@@ -132,7 +137,7 @@ def transformer(
         text=TEXT_ENCODER,
         tokenizer=run / "tokenizer",
         autoencoder=run / "autoencoder" / "model",
-        defaults=DEFAULTS,
+        defaults=replace(DEFAULTS, words=words_of(run / "encode", run / "tokenizer"), dials=dials),
         caption_weights={
             "en/short": 1.0,
             "en/medium": 2.0,
@@ -180,6 +185,30 @@ def world(dials: str, workers: int) -> ClipsFrom:
                 one.close()  # type: ignore[attr-defined]  # stops the processes that render
 
     return clips
+
+
+def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
+    """Clips that were kept as frames, and then others."""
+
+    def clips(start: int) -> Iterator[Sample]:
+        reader = ShardReader(folder)
+        for number in range(start, len(reader)):
+            passages = tuple(Passage(**told) for told in reader.lines[number]["passages"])
+            yield Sample(frames=reader.read("frames", [number])[0].numpy(), passages=passages)
+        yield from otherwise(max(start, len(reader)))
+
+    return clips
+
+
+def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
+    """Every word of the captions in a folder of shards, as the tokenizer writes it."""
+    opened, found = Tokenizer(tokenizer), set[str]()
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            for told in json.loads(line)["passages"]:
+                for _, pieces in opened.words(" ".join(told["texts"].values())):
+                    found.update(pieces)
+    return tuple(sorted(found))
 
 
 def _by_name(texts: dict[str, dict[str, str]]) -> dict[str, str]:

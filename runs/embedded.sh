@@ -48,5 +48,5 @@ train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")"
 train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" --set workers="$WORKERS" \
     --set clips="$(clips "$CLIPS_LATENTS")"
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" \
-    --set matrices="$MATRICES" --set compiled="$COMPILED"
+    --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED"
 echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"

@@ -50,6 +50,7 @@ UNTRAINED_NOTE = (
     "This version of khayal comes without trained weights, so the video shows noise: name a checkpoint, such"
     " as --model Wan-AI/Wan2.2-TI2V-5B-Diffusers."
 )
+OPEN_WORLD = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -216,6 +217,13 @@ class Studio:
             notes.append(
                 f"The {name} is longer than the {tokens.is_token.shape[1]} tokens that this model reads:"
                 f" its last {tokens.num_dropped[0]} were left out."
+            )
+        unknown = self.checkpoint.unknown_words(prompt)
+        if unknown and notes is not None:
+            told = ", ".join(f"“{word}”" for word in unknown[:8]) + ", …" * (len(unknown) > 8)
+            notes.append(
+                f"The model was never taught {told}: it knows a small world only. For any other, name a"
+                f" checkpoint such as --model {OPEN_WORLD}."
             )
         length = int(tokens.is_token.sum())  # what is masked changes nothing, so it is not computed
         if prompt not in self._texts:

@@ -151,6 +151,14 @@ class Checkpoint:
             )
         return tokenizer
 
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        """Words of a prompt that the model was never taught; none where it may know any."""
+        known = frozenset(self.defaults.words)
+        if not known:
+            return ()
+        words = self.tokenizer().words(prompt)
+        return tuple(dict.fromkeys(word for word, pieces in words if not known.issuperset(pieces)))
+
     @cached_property
     def _weights(self) -> Mapping[str, StoredWeights]:
         if self.is_remote:  # of the commit whose configs were read, whatever its owner did since

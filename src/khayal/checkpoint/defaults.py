@@ -23,6 +23,9 @@ class Defaults:
         size: (width, height) in pixels.
         guidance: one scale for each expert, the one for high noise first.
         text_length: tokens of a prompt that the transformer reads.
+        words: every word that a model of a small world was taught, as its tokenizer writes them; empty
+            where it may know any.
+        dials: how much of khayal's world it was taught (see `khayal.world.Request`), a digit for each dial.
     """
 
     fps: Fraction
@@ -31,6 +34,8 @@ class Defaults:
     steps: int
     guidance: tuple[float, ...]
     text_length: int = 512
+    words: tuple[str, ...] = ()
+    dials: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The keys of `khayal.json`."""
@@ -41,6 +46,8 @@ class Defaults:
             "steps": self.steps,
             "guidance": list(self.guidance),
             "text_length": self.text_length,
+            **({"words": list(self.words)} if self.words else {}),
+            **({"dials": self.dials} if self.dials else {}),
         }
 
 
@@ -52,6 +59,8 @@ class _DefaultsFile:
     steps: int | None = None
     guidance: tuple[float, ...] | None = None
     text_length: int | None = None
+    words: tuple[str, ...] | None = None
+    dials: str | None = None
 
 
 # (heads, layers, latent channels, experts) → the published defaults, from the sample_* values of the

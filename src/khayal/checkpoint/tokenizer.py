@@ -18,6 +18,7 @@ from khayal.checkpoint.configs import read_json
 from khayal.errors import CheckpointError
 
 WAN_TEXT_LENGTH = 512
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u064b-\u0652])+")
 
 
 def clean(prompt: str) -> str:
@@ -85,6 +86,19 @@ class Tokenizer:
             is_token[row, : len(encoding.ids)] = True
         dropped = tuple(sum(_num_words(rest) for rest in encoding.overflowing) for encoding in encodings)
         return Tokens(token_ids=token_ids, is_token=is_token, num_dropped=dropped)
+
+    def words(self, text: str) -> list[tuple[str, tuple[str, ...]]]:
+        """The words of a text as they stand there, each with the pieces that this tokenizer cuts it into.
+
+        Numbers, punctuation and single letters are left out.
+        """
+        found = []
+        for word in _WORD.findall(clean(text)):
+            model = self._model
+            normal = model.normalizer.normalize_str(word) if model.normalizer else word
+            pieces = model.pre_tokenizer.pre_tokenize_str(normal) if model.pre_tokenizer else [(normal, None)]
+            found.append((word, tuple(piece for piece, _ in pieces)))
+        return found
 
     def _special_id(self, folder: Path, name: str) -> int:
         number = self._model.token_to_id(name)

@@ -226,9 +226,19 @@ def make_tokenizer(config: TokenizerConfig, folder: Path, sitting: Sitting) -> O
     would cut them up. A word that it does not know is spelled in letters. The files are those of a
     checkpoint folder.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    # Arabic is written with and without its vowels, hamzas and dots: all of them are one word here.
+    normalizer = normalizers.Sequence(
+        [
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex("[\u064b-\u0652\u0640]"), ""),
+            normalizers.Replace(Regex("[أإآ]"), "ا"),
+            normalizers.Replace("ى", "ي"),
+            normalizers.Replace("ة", "ه"),
+        ]
+    )
     cut = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
