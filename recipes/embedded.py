@@ -125,7 +125,12 @@ def encode(
 
 
 def transformer(
-    run: Path, batch: int = 32, matrices: str = "muon", rate: float = 8e-3, compiled: bool = False
+    run: Path,
+    batch: int = 32,
+    matrices: str = "muon",
+    rate: float = 8e-3,
+    dials: str = DIALS,
+    compiled: bool = False,
 ) -> TrainConfig:
     """Text encoder and transformer; on two CPU cores a step of 32 clips takes about two seconds.
 
