@@ -206,9 +206,12 @@ def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
 
 
 def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
-    """Every word of the captions in a folder of shards, as the tokenizer writes it."""
+    """Every word of the captions in a folder of shards, as the tokenizer writes it; none without shards."""
+    paths = sorted(folder.glob("*.jsonl"))
+    if not paths:
+        return ()
     opened, found = Tokenizer(tokenizer), set[str]()
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in paths:
         for line in path.read_text(encoding="utf-8").splitlines():
             for told in json.loads(line)["passages"]:
                 for _, pieces in opened.words(" ".join(told["texts"].values())):
@@ -242,3 +245,39 @@ def mirror(sample: Sample) -> Sample:
 def mirrored_text(text: str) -> str:
     """The same caption of the mirror image."""
     return _SIDE.sub(lambda found: _SIDES[found[0]], text)
+
+
+PROBE_SEED = 1000
+"""Another seed than the model's: the probe that scores has seen none of its clips."""
+
+
+def probe_clips(run: Path, dials: str = DIALS, clips: int = 3000, workers: int = 2) -> KeepConfig:
+    """Small clips with all that is known about them, of both splits: what the probe learns from."""
+
+    def labelled(start: int) -> Iterator[Sample]:
+        from khayal.world import Request, stream
+
+        streams = []
+        for place, dial in enumerate(dials):
+            request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=int(dial), split="all")
+            first = -(-(start - place) // len(dials))
+            share = max(1, workers // len(dials))
+            streams.append(stream(PROBE_SEED, start=first, request=request, num_workers=share))
+        try:
+            for number in itertools.count(start):
+                clip = next(streams[number % len(dials)])
+                yield Sample(frames=halved(clip.frames), passages=(), truth=clip.truth.to_json())
+        finally:
+            for one in streams:
+                one.close()  # type: ignore[attr-defined]  # stops the processes that render
+
+    name = f"world dials {dials} seed {PROBE_SEED}, all combinations, at half size"
+    return KeepConfig(clips=labelled, name=name, num_clips=clips, per_shard=20)
+
+
+def halved(frames: np.ndarray) -> np.ndarray:
+    """f h w 3, uint8: each pixel the mean of four."""
+    num_frames, height, width, _ = frames.shape
+    fours = frames.reshape(num_frames, height // 2, 2, width // 2, 2, 3).astype(np.uint16)
+    small: np.ndarray = ((fours.sum(axis=(2, 4)) + 2) // 4).astype(np.uint8)
+    return small

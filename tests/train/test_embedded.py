@@ -1,5 +1,6 @@
 """The recipe of the embedded model keeps to its limits; its captions survive a mirror and the tokenizer."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -57,6 +58,27 @@ def test_every_word_of_the_world_is_a_token(tmp_path: Path) -> None:
     spelled = tokenizer.encode(["a zebra", "A Red  ball"])
     assert int(spelled.is_token[0].sum()) > 4
     assert int(spelled.is_token[1].sum()) == 4
+
+
+def test_spellings_of_an_arabic_word_are_one_word(tmp_path: Path) -> None:
+    texts = ["تتدحرج كرة حمراء إلى اليمين", "a red ball"]
+    make_tokenizer(TokenizerConfig(texts=lambda: texts), tmp_path / "tokenizer", Sitting(is_shown=False))
+    tokenizer = Tokenizer(tmp_path / "tokenizer", length=32)
+    plain, *others = tokenizer.encode(["كرة إلى", "كُرَةٌ إلى", "كره الي", "كـرة الى"]).token_ids
+    assert all(torch.equal(plain, other) for other in others)
+    assert tokenizer.words("كُرَةٌ, a ball!") == [("كُرَةٌ", ("▁كره",)), ("ball", ("▁ball",))]
+
+
+def test_the_words_are_those_of_the_captions(tmp_path: Path) -> None:
+    texts = ["A red ball.", "كرة حمراء"]
+    make_tokenizer(TokenizerConfig(texts=lambda: texts), tmp_path / "tokenizer", Sitting(is_shown=False))
+    words_of = recipe("words_of")
+    assert words_of(tmp_path / "encode", tmp_path / "tokenizer") == ()
+    (tmp_path / "encode").mkdir()
+    line = {"passages": [{"kind": "clip", "start": 0, "end": 4, "texts": {"en": texts[0], "ar": texts[1]}}]}
+    (tmp_path / "encode" / "shard-000000.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n")
+    found = words_of(tmp_path / "encode", tmp_path / "tokenizer")
+    assert found == ("▁ball", "▁red", "▁حمراء", "▁كره")
 
 
 def test_mirrored_captions_change_sides() -> None:
