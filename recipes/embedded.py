@@ -107,6 +107,12 @@ def autoencoder(run: Path, batch: int = 8, side: int = 64) -> TrainConfig:
     )
 
 
+def decoder(run: Path, batch: int = 8, side: int = 64) -> TrainConfig:
+    """The decoder learns on while the encoder, and so all latents, stay as they are."""
+    shape = CompressionConfig(decoder_of=run / "autoencoder" / "model")
+    return replace(autoencoder(run, batch, side), objective=partial(Compression, shape), minutes=30)
+
+
 def encode(
     run: Path, dials: str = DIALS, clips: int = 6000, workers: int = 2, mirrored: bool = True
 ) -> EncodeConfig:
@@ -141,7 +147,7 @@ def transformer(
         transformer=TRANSFORMER,
         text=TEXT_ENCODER,
         tokenizer=run / "tokenizer",
-        autoencoder=run / "autoencoder" / "model",
+        autoencoder=run / ("decoder" if (run / "decoder.done").exists() else "autoencoder") / "model",
         defaults=replace(DEFAULTS, words=words_of(run / "encode", run / "tokenizer"), dials=dials),
         caption_weights={
             "en/short": 1.0,

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,16 @@ from khayal.train.source import Passage
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A clip with its captions; the first passage is of the whole."""
+    """A clip with its captions; the first passage is of the whole. `truth` is what else is known of it."""
 
     frames: UInt8[np.ndarray, "f h w 3"]
     passages: tuple[Passage, ...]
+    truth: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands beside its tensors."""
+        told: dict[str, Any] = {"passages": [passage.to_json() for passage in self.passages]}
+        return told if self.truth is None else told | {"truth": self.truth}
 
 
 SPECIAL = ("<pad>", "</s>", "<unk>")
@@ -172,7 +178,7 @@ def _fill(
                     clips, min(config.per_shard, config.num_clips - number * config.per_shard)
                 )
                 samples = [version for clip in taken for version in versions(clip)]
-                lines = [{"passages": [passage.to_json() for passage in s.passages]} for s in samples]
+                lines = [sample.to_json() for sample in samples]
                 writer.write(number, tensors(samples), lines)
                 if sitting.is_shown:
                     _say(f"shard {number + 1} of {num_shards}")
