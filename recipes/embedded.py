@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from khayal.checkpoint.defaults import Defaults
+from khayal.evaluate.labels import PROBE, labels_of
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.text import UMT5EncoderConfig
@@ -31,9 +32,11 @@ from khayal.model.transformer import TransformerConfig
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
+from khayal.train.probing import LabelledClips, Probing
 from khayal.train.shards import Crops, FrameShards, LatentShards, ShardReader
 from khayal.train.source import Passage
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
+from khayal.world.truth import Truth
 
 FPS, SECONDS, SIDE = 12, 4.0, 128
 NUM_FRAMES = round(FPS * SECONDS)
@@ -287,3 +290,20 @@ def halved(frames: np.ndarray) -> np.ndarray:
     fours = frames.reshape(num_frames, height // 2, 2, width // 2, 2, 3).astype(np.uint16)
     small: np.ndarray = ((fours.sum(axis=(2, 4)) + 2) // 4).astype(np.uint8)
     return small
+
+
+def probe(run: Path, batch: int = 10, rate: float = 5e-3) -> TrainConfig:
+    """What scores the model, in `khayal evaluate`; its weights go to src/khayal/evaluate/probe/."""
+    return TrainConfig(
+        objective=partial(Probing, PROBE),
+        source=lambda: LabelledClips(
+            run / "probe_clips", PROBE, lambda truth: labels_of(Truth.from_json(dict(truth)))
+        ),
+        batch_size=batch,
+        minutes=15,
+        seed=PROBE_SEED,
+        optimiser=OptimiserConfig(
+            matrix_learning_rate=rate, learning_rate=2e-3, warmup_steps=20, decay_share=0.4
+        ),
+        averages=(0.98,),
+    )

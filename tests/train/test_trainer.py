@@ -20,13 +20,15 @@ from khayal.checkpoint.folder import open_checkpoint
 from khayal.cli.train import train
 from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
 from khayal.train import log, text_to_video
-from khayal.train.compression import charbonnier, coarse
+from khayal.train.compression import Compression, CompressionConfig, charbonnier, coarse
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
 from khayal.train.loop import Sitting, Trainer
 from khayal.train.optimiser import Optimiser, share_of_rate
+from khayal.train.parts import load_part
 from khayal.train.preparing import TokenizerConfig
 from khayal.train.recipe import call_recipe, find_recipe
+from khayal.train.weights import Weights
 
 QUIET = Sitting(is_shown=False)
 NewRun = Callable[..., Path]
@@ -220,6 +222,39 @@ def test_the_autoencoder_learns_and_its_latents_are_measured(prepared: Path) -> 
     config = json.loads((prepared / "autoencoder" / "model" / "config.json").read_text())
     assert len(config["latents_mean"]) == len(config["latents_std"]) == 4
     assert (prepared / "autoencoder" / "previews" / "step-00000012.png").exists()
+
+
+def test_a_decoder_learns_on_while_the_latents_stay(prepared: Path) -> None:
+    config = tiny.autoencoder(prepared, steps=6)
+    before = load_part(prepared / "autoencoder" / "model", "vae", torch.float32)
+    shape = CompressionConfig(decoder_of=prepared / "autoencoder" / "model")
+    decoder = replace(config, objective=partial(Compression, shape))
+    Trainer(decoder, prepared / "decoder", QUIET).run()
+    after = load_part(prepared / "decoder" / "model", "vae", torch.float32)
+    assert after.config == before.config
+    same = {k: torch.equal(v, before.state_dict()[k]) for k, v in after.state_dict().items()}
+    assert all(value for key, value in same.items() if key.startswith("encoder."))
+    assert not any(
+        v for key, v in same.items() if key.startswith("decoder.") and key.endswith("conv1.weight")
+    )
+
+
+def test_kernels_are_muons_too(prepared: Path) -> None:
+    objective = tiny.autoencoder(prepared).objective()
+    kernels = [key for key, p in objective.named_parameters() if p.ndim == 4]
+    ends = {"autoencoder.encoder.0.weight", f"autoencoder.decoder.high.{objective._last}.weight"}
+    assert {key for key in kernels if not objective.is_matrix(key)} == ends
+    weights = Weights(objective, torch.float32)
+    optimiser = Optimiser(OptimiserConfig(), weights.masters, objective.is_matrix)
+    before = {key: weights.masters[key].detach().clone() for key in kernels}
+    for master in weights.masters.values():
+        master.grad = torch.randn_like(master)
+    optimiser.step(1.0)
+    state = optimiser.state()
+    for key in kernels:
+        moved = (weights.masters[key] - before[key]).detach()
+        assert moved.abs().max() > 0, "the matrix that Muon moves is the kernel itself"
+        assert ("momentum_buffer" in state[key]) == (key not in ends)
 
 
 def test_terms_of_the_reconstruction() -> None:

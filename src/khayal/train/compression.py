@@ -38,9 +38,12 @@ class CompressionConfig:
         latent_noise: standard deviation of the noise that the decoder has to bear.
         latent_weight: of the mean square of the latents, which keeps them from outgrowing that noise.
         edge: below this error (in units of pixels in [-1, 1]) the loss is quadratic.
+        decoder_of: the folder of an autoencoder whose encoder and statistics stay as they are, so that
+            latents made by it stay good, and whose decoder learns on; or None.
     """
 
     autoencoder: ChunkAutoencoderConfig = field(default_factory=ChunkAutoencoderConfig)
+    decoder_of: Path | None = None
     coarse_weight: float = 0.5
     motion_weight: float = 0.5
     latent_noise: float = 0.05
@@ -57,6 +60,11 @@ class Compression(Objective[FrameBatch]):
         with torch.random.fork_rng(devices=[]):  # the layers draw their own weights
             torch.manual_seed(seed)
             self.autoencoder = ChunkAutoencoder(config.autoencoder)
+        if config.decoder_of is not None:
+            learned = load_part(config.decoder_of, "vae", torch.float32)
+            assert isinstance(learned, ChunkAutoencoder)
+            self.autoencoder = learned
+            self.autoencoder.decoder.requires_grad_(True)
         self._last = len(self.autoencoder.decoder.high) - 1
 
     def forward(self, batch: FrameBatch, chance: Chance) -> Score:
@@ -99,13 +107,14 @@ class Compression(Objective[FrameBatch]):
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[FrameBatch]) -> None:
         """config.json with the statistics of the latents, and weights, as in a checkpoint's vae/."""
         plain = {key.removeprefix("autoencoder."): value for key, value in weights.items()}
-        shape = self.config.autoencoder
-        measured = rebuilt(ChunkAutoencoder, shape, plain, torch.float32)
-        assert isinstance(measured, ChunkAutoencoder)
+        shape = self.autoencoder.config
         crops = [batch.frames[:NUM_IN_BATCH] for batch in islice(batches, NUM_MEASURED)]
-        latents = torch.cat([measured.encode(frames.cpu()) for frames in crops])
-        mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
-        shape = replace(shape, latents_mean=tuple(mean.tolist()), latents_std=tuple(std.tolist()))
+        if self.config.decoder_of is None:
+            measured = rebuilt(ChunkAutoencoder, shape, plain, torch.float32)
+            assert isinstance(measured, ChunkAutoencoder)
+            latents = torch.cat([measured.encode(frames.cpu()) for frames in crops])
+            mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
+            shape = replace(shape, latents_mean=tuple(mean.tolist()), latents_std=tuple(std.tolist()))
         save_part(folder, rebuilt(ChunkAutoencoder, shape, plain, torch.float32))
         torch.save(crops[0][:4].cpu(), folder / _PREVIEW)
 
