@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from khayal.data.captions import Passage as Passage
+from khayal.data.texts import TextStore
 
 Batch = TypeVar("Batch")
 BatchOut = TypeVar("BatchOut", covariant=True)
@@ -53,26 +56,6 @@ class Source(Protocol[BatchOut]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
-    """What a stretch of a clip shows, in words.
-
-    Attributes:
-        kind: "clip" for the whole, "shot" for what lies between two cuts, "span" for any other stretch.
-        start, end: its frames [start, end) in pixels frames of the clip.
-        texts: captions by name, such as "en/short"; one of them is drawn each time.
-    """
-
-    kind: str
-    start: int
-    end: int
-    texts: Mapping[str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Its fields."""
-        return {"kind": self.kind, "start": self.start, "end": self.end, "texts": dict(self.texts)}
-
-
-@dataclass(frozen=True, kw_only=True)
 class FrameBatch:
     """Pixels for an autoencoder, in [-1, 1]."""
 
@@ -89,6 +72,8 @@ class LatentBatch:
         still_columns: the latent frame whose last frame each still shows.
         passages: the captions of each clip; the first one is of the whole clip.
         frames_per_column: pixel frames in each latent frame.
+        autoencoder: the fingerprint of what made the latents; empty where it is known otherwise.
+        texts: where the encoded captions are, for objectives whose text encoder is frozen.
     """
 
     latents: Float[Tensor, "b c t h w"]
@@ -96,6 +81,8 @@ class LatentBatch:
     still_columns: tuple[int, ...]
     passages: tuple[tuple[Passage, ...], ...]
     frames_per_column: tuple[int, ...]
+    autoencoder: str = ""
+    texts: TextStore | None = None
 
 
 class Epochs:

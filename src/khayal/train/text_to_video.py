@@ -4,101 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from khayal.checkpoint.defaults import Defaults
-from khayal.checkpoint.keys import PARTS
 from khayal.checkpoint.save import save_checkpoint
-from khayal.checkpoint.scheduler import SchedulerConfig
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.clip import contact_sheet
 from khayal.images import png_bytes
-from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
-from khayal.model.transformer import SpacetimeTransformer, TransformerConfig
-from khayal.train.chance import Chance
-from khayal.train.loss import (
-    Extent,
-    Mixture,
-    Table,
-    arrange,
-    as_timesteps,
-    flow_matching_loss,
-    noise_canvases,
-)
-from khayal.train.objective import Objective, Score
+from khayal.model.text import UMT5Encoder
+from khayal.model.transformer import SpacetimeTransformer
+from khayal.train.denoising import Denoising, TextToVideoConfig, extent_of, inside
 from khayal.train.parts import load_part, rebuilt
-from khayal.train.source import LatentBatch, Passage
+from khayal.train.source import LatentBatch
+
+__all__ = ["TextToVideo", "TextToVideoConfig", "extent_of", "initialise", "preview_prompts"]
 
 SHARD_BYTES = 15_900_000
 """Weights are written in files that fit where 16 MB are the limit."""
 
-_TRANSFORMER = next(part for part in PARTS if part.module_class is SpacetimeTransformer)
-_FOR_NOISE, _FOR_CAPTION = 3, 4
-_SHORT_PATTERNS = ("shared", "prefix", "suffix", "ends", "middle", "independent", "images")
 
-
-@dataclass(frozen=True, kw_only=True)
-class TextToVideoConfig:
-    """What is trained, and on which mixture.
-
-    Attributes:
-        tokenizer: the folder of the tokenizer.
-        autoencoder: the folder of the autoencoder that made the latents; it goes into the exported model.
-        text_length: tokens of a caption that the transformer reads.
-        caption_weights: how often each kind of caption is drawn, by name; 1 where it is not named.
-        caption_dropout: how often the caption is left empty, for guidance.
-        short_share: share of the run that learns from pieces of clips.
-        short_columns: latent frames of such a piece.
-        scheduler, defaults: how the exported model is sampled when nobody says otherwise.
-        prompts: what previews show.
-    """
-
-    transformer: TransformerConfig
-    text: UMT5EncoderConfig
-    tokenizer: Path
-    autoencoder: Path
-    defaults: Defaults
-    mixture: Mixture = field(default_factory=Mixture)
-    caption_weights: Mapping[str, float] = field(default_factory=dict)
-    caption_dropout: float = 0.1
-    short_share: float = 0.25
-    short_columns: int = 4
-    scheduler: SchedulerConfig = field(default_factory=lambda: SchedulerConfig(flow_shift=2.0))
-    prompts: tuple[str, ...] = ()
-
-    @property
-    def text_length(self) -> int:
-        """Tokens of a caption that the transformer reads."""
-        return self.defaults.text_length
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """The canvases of one step: what they are, how many each clip makes, and what they are made from."""
-
-    kind: str
-    pieces: int
-    chance: Chance
-    tables: list[Table]
-    latents: Float[Tensor, "b c t h w"]
-    stills: Float[Tensor, "b c k h w"] | None
-
-
-class TextToVideo(Objective[LatentBatch]):
-    """Learns the velocity of noised latents from captions."""
+class TextToVideo(Denoising):
+    """Learns text and velocity together, from fresh weights."""
 
     def __init__(self, config: TextToVideoConfig, seed: int = 0) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.transformer = SpacetimeTransformer(config.transformer)
         self.text_encoder = UMT5Encoder(config.text)
         generator = torch.Generator().manual_seed(seed)
@@ -107,61 +41,8 @@ class TextToVideo(Objective[LatentBatch]):
         self._tokenizer = Tokenizer(config.tokenizer, length=config.text_length)
         self._tokens: dict[str, list[int]] = {}
 
-    def forward(self, batch: LatentBatch, chance: Chance) -> Score:
-        """See `Objective`."""
-        extents = [extent_of(batch, clip) for clip in range(len(batch.passages))]
-        drawn = self._draw(batch, extents, chance)
-        least_scored = self.config.mixture.levels.least_scored
-        canvases = arrange(drawn.tables, drawn.latents, drawn.stills, least_scored=least_scored)
-        text = self._encode(batch, extents if drawn.kind == "shots" else None, chance)
-        _, c, t, h, w = canvases.clean.shape
-        noise = drawn.chance.normal(_FOR_NOISE, (c, t, h, w), canvases.clean.device)
-        by_shot = [table.shots for table in drawn.tables if table.shots is not None]
-        context = self.transformer.prepare(
-            text.repeat_interleave(drawn.pieces, dim=0),
-            shots=torch.from_numpy(np.stack(by_shot)) if by_shot else torch.zeros(1, t, dtype=torch.int64),
-            positions=canvases.positions,
-            size=(h, w),
-            keep_text=False,
-        )
-        predicted = self.transformer(noise_canvases(canvases, noise), as_timesteps(canvases.sigmas), context)
-        return Score(total=flow_matching_loss(predicted, canvases, noise), count=canvases.num_scored)
-
-    def _draw(self, batch: LatentBatch, extents: Sequence[Extent], chance: Chance) -> _Drawn:
-        """The canvases of a step. Early in a run most are pieces of clips; images are of all stills."""
-        mixture, short = self.config.mixture, self.config.short_columns
-        latents, stills, t = batch.latents, batch.stills, batch.latents.shape[2]
-        is_early = chance.progress < self.config.short_share and t % short == 0 and t > short
-        if is_early:
-            weights = {name: mixture.weights.get(name, 0.0) for name in _SHORT_PATTERNS}
-            mixture = replace(mixture, weights=weights if sum(weights.values()) else {"shared": 1.0})
-        kind, tables = mixture.draw(extents, chance)
-        if kind == "images":
-            pieces, kinds = len(batch.still_columns) or 1, {"images": 1.0}
-        elif is_early:
-            pieces, kinds = t // short, {**mixture.weights, "images": 0.0}
-        else:
-            return _Drawn(kind, 1, chance, tables, latents, stills)
-        chance = chance.split(pieces)
-        if kind == "images":
-            latents = latents.repeat_interleave(pieces, dim=0)
-            stills = None if stills is None else stills.repeat_interleave(pieces, dim=0)
-            extents = [extent for extent in extents for _ in range(pieces)]
-        else:
-            latents, stills = latents.unflatten(2, (pieces, short)).transpose(1, 2).flatten(0, 1), None
-            extents = [Extent(num_columns=short)] * len(latents)
-        tables = replace(mixture, weights=kinds).draw(extents, chance)[1]
-        return _Drawn(kind, pieces, chance, tables, latents, stills)
-
-    def _encode(
-        self, batch: LatentBatch, extents: Sequence[Extent] | None, chance: Chance
-    ) -> Float[Tensor, "b s l e"]:
-        """Captions to text, padded as in sampling: one for each clip, or one for each of its shots."""
-        num_shots = max((extent.num_shots for extent in extents), default=1) if extents else 1
-        captions = []
-        for clip, passages in enumerate(batch.passages):
-            dice = chance.dice(_FOR_CAPTION, chance.rows.start + clip)
-            captions += self._captions(passages, num_shots, dice)
+    def encode_captions(self, captions: Sequence[str], batch: LatentBatch) -> Float[Tensor, "n l e"]:
+        """See `Denoising`; gradients flow into the text encoder."""
         tokens = [self._token_ids(caption) for caption in captions]
         longest = max(map(len, tokens))
         ids = torch.zeros(len(tokens), longest, dtype=torch.int64)
@@ -171,39 +52,13 @@ class TextToVideo(Objective[LatentBatch]):
             is_token[row, : len(numbers)] = True
         device = batch.latents.device
         text = self.text_encoder(ids.to(device), is_token.to(device))
-        text = F.pad(text, (0, 0, 0, self.config.text_length - longest))
-        return text.unflatten(0, (-1, num_shots))
-
-    def _captions(self, passages: Sequence[Passage], num_shots: int, dice: np.random.Generator) -> list[str]:
-        """One caption of the whole, or one for each shot; all of them empty now and then."""
-        if dice.random() < self.config.caption_dropout:
-            return [""] * num_shots
-        by_shot = [passage for passage in passages if passage.kind == "shot"]
-        chosen = by_shot if num_shots > 1 and by_shot else [passages[0]]
-        told = [self._pick(passage, dice) for passage in chosen]
-        return told + told[-1:] * (num_shots - len(told))
-
-    def _pick(self, passage: Passage, dice: np.random.Generator) -> str:
-        names = sorted(passage.texts)
-        weights = np.cumsum([self.config.caption_weights.get(name, 1.0) for name in names])
-        return passage.texts[names[int(np.searchsorted(weights, dice.random() * weights[-1], side="right"))]]
+        return F.pad(text, (0, 0, 0, self.config.text_length - longest))
 
     def _token_ids(self, caption: str) -> list[int]:
         if caption not in self._tokens:
             tokens = self._tokenizer.encode([caption])
             self._tokens[caption] = tokens.token_ids[0, : int(tokens.is_token.sum())].tolist()
         return self._tokens[caption]
-
-    def to_device(self, batch: LatentBatch, device: torch.device) -> LatentBatch:
-        """See `Objective`."""
-        latents = batch.latents.to(device, non_blocking=True)
-        stills = None if batch.stills is None else batch.stills.to(device, non_blocking=True)
-        return replace(batch, latents=latents, stills=stills)
-
-    def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
-        """The transformer computes as it is loaded for sampling; the small text encoder in float32."""
-        module, _, name = key.partition(".")
-        return _TRANSFORMER.dtype_of(name, dtype) if module == "transformer" else torch.float32
 
     def blocks(self) -> Sequence[nn.Module]:
         """See `Objective`."""
@@ -213,16 +68,11 @@ class TextToVideo(Objective[LatentBatch]):
         """The blocks, and what computes in float32 beside them."""
         return [*self.blocks(), self.text_encoder, self.transformer.condition_embedder.time_embedder]
 
-    def is_matrix(self, key: str) -> bool:
-        """The layers inside the blocks; not embeddings, norms, tables and the last layer."""
-        inside = ".blocks." in key or ".block." in key
-        return inside and key.endswith(".weight") and "norm" not in key and "relative_attention" not in key
-
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[LatentBatch]) -> None:
         """A checkpoint in diffusers layout, in bfloat16, that `khayal.open` runs."""
         config, dtype = self.config, torch.bfloat16
-        transformer = _inside(weights, "transformer")
-        text_encoder = _inside(weights, "text_encoder")
+        transformer = inside(weights, "transformer")
+        text_encoder = inside(weights, "text_encoder")
         save_checkpoint(
             folder,
             transformers=[rebuilt(SpacetimeTransformer, config.transformer, transformer, dtype)],
@@ -237,41 +87,26 @@ class TextToVideo(Objective[LatentBatch]):
         )
 
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
-        """The prompts as users would see them: mp4 where PyAV is there, else contact sheets."""
-        from khayal.studio import open
-
-        studio = open(model, device=str(device))
-        paths = []
-        for number, prompt in enumerate(self.config.prompts):
-            clip = studio.generate(prompt, seed=number)
-            path = out.with_name(f"{out.name}-{number}.png")
-            if clip.num_frames > 1 and find_spec("av"):
-                path = path.with_suffix(".mp4")
-                clip.save(path)
-            else:
-                path.write_bytes(png_bytes(contact_sheet(clip)))
-            paths.append(path)
-        return paths
+        """The prompts as users would see them."""
+        return preview_prompts(self.config.prompts, model, out, device)
 
 
-def _inside(weights: Mapping[str, Tensor], module: str) -> dict[str, Tensor]:
-    start = module + "."
-    return {key.removeprefix(start): value for key, value in weights.items() if key.startswith(start)}
+def preview_prompts(prompts: Sequence[str], model: Path, out: Path, device: torch.device) -> list[Path]:
+    """What a checkpoint makes of some prompts: mp4 where PyAV is there, else contact sheets."""
+    from khayal.studio import open
 
-
-def extent_of(batch: LatentBatch, clip: int) -> Extent:
-    """What there is to draw from in a clip: a column belongs to the shot of most of its frames."""
-    edges = np.cumsum((0, *batch.frames_per_column))
-    cuts = [passage for passage in batch.passages[clip] if passage.kind == "shot"]
-    of_column = []
-    for start, end in pairwise(edges):
-        shared = [min(end, shot.end) - max(start, shot.start) for shot in cuts]
-        of_column.append(int(np.argmax(shared)) if shared else 0)
-    return Extent(
-        num_columns=batch.latents.shape[2],
-        still_columns=batch.still_columns,
-        shot_of_column=tuple(of_column),
-    )
+    studio = open(model, device=str(device))
+    paths = []
+    for number, prompt in enumerate(prompts):
+        clip = studio.generate(prompt, seed=number)
+        path = out.with_name(f"{out.name}-{number}.png")
+        if clip.num_frames > 1 and find_spec("av"):
+            path = path.with_suffix(".mp4")
+            clip.save(path)
+        else:
+            path.write_bytes(png_bytes(contact_sheet(clip)))
+        paths.append(path)
+    return paths
 
 
 @torch.no_grad()
