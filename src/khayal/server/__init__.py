@@ -1,0 +1,1 @@
+"""The HTTP API: durable jobs, worker processes, the Videos API and khayal's own."""

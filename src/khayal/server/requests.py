@@ -1,0 +1,137 @@
+"""What clients may ask for: the request types of `khayal.tasks`, read from and written as JSON.
+
+Nothing here knows the tasks by name: whatever `khayal.tasks` plans, the server takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from khayal import tasks
+from khayal.errors import InputError
+
+FILE = "$file"
+"""The key under which a request's JSON names a file of its job's inputs."""
+
+
+def kinds() -> dict[str, type[tasks.Request]]:
+    """The request type of every task that this khayal can make."""
+    return {kind.task: kind for kind in tasks.PLANNERS}
+
+
+def fields_of(kind: type) -> dict[str, Any]:
+    """The fields of a request type with their annotations."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def build(task: str, fields: Mapping[str, Any], folder: Path | None = None) -> tasks.Request:
+    """A request from JSON.
+
+    Args:
+        task: one of `kinds()`.
+        fields: of the request; files are named by `{"$file": NAME}`.
+        folder: where those files lie; None where only the values are to be checked.
+
+    Raises:
+        InputError: an unknown task or field, or a value that no model could use.
+    """
+    known = kinds()
+    if task not in known:
+        raise InputError(f"This khayal cannot {task}", fix=f"take one of {', '.join(known)}")
+    return typing.cast(tasks.Request, _build(known[task], fields, folder, task))
+
+
+def _build(kind: type, given: Mapping[str, Any], folder: Path | None, where: str) -> Any:
+    hints = fields_of(kind)
+    unknown = sorted(set(given) - set(hints))
+    if unknown:
+        raise InputError(f"{where} has no field “{unknown[0]}”", fix=f"take some of {', '.join(hints)}")
+    required = {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - {name for name, value in given.items() if value is not None})
+    if missing:
+        raise InputError(f"{missing[0]} is missing", fix=f"{where} needs it")
+    values = {name: _value(hints[name], value, folder, name) for name, value in given.items()}
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, folder: Path | None, name: str) -> Any:
+    """JSON as the type that the field has; what does not fit is left for the request to refuse."""
+    if isinstance(value, Mapping) and set(value) == {FILE}:
+        return str((folder or Path()) / Path(str(value[FILE])).name)
+    for option in options(hint):
+        if dataclasses.is_dataclass(option) and isinstance(option, type) and isinstance(value, Mapping):
+            return _build(option, value, folder, name)
+        origin, arguments = typing.get_origin(option), typing.get_args(option)
+        if origin in (tuple, list) and isinstance(value, list | tuple):
+            inner = arguments[0] if arguments else Any
+            return tuple(_value(inner, item, folder, name) for item in value)
+    if isinstance(value, list | tuple):
+        return tuple(_value(Any, item, folder, name) for item in value)
+    return value
+
+
+def options(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the one type that it is."""
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
+
+
+def from_text(hint: Any, text: str) -> Any:
+    """The value that a form's text stands for; text that is no number stays text, to be refused by name."""
+    wanted = options(hint)
+    if str in wanted or text == "":
+        return text if str in wanted else None
+    if bool in wanted and text.lower() in ("true", "false", "1", "0"):
+        return text.lower() in ("true", "1")
+    for kind in (int, float):
+        if kind in wanted:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    is_pair = any(typing.get_origin(option) is tuple for option in wanted)
+    if is_pair and text[0] in "[0123456789":
+        try:
+            return [float(item) if "." in item else int(item) for item in text.strip("[] ").split(",")]
+        except ValueError:
+            return text
+    return text
+
+
+def native_size(asked: tuple[int, int], own: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The shape that a model makes for a video of another: nearest in its ratio, no larger than its own.
+
+    Args:
+        asked: (width, height) of the video.
+        own: the size at which the model was trained, for its number of pixels.
+        multiple: what both sides are multiples of.
+    """
+    if asked[0] % multiple == asked[1] % multiple == 0 and asked[0] * asked[1] <= own[0] * own[1]:
+        return asked
+    area, ratio = min(own[0] * own[1], asked[0] * asked[1]), asked[0] / asked[1]
+
+    def cost(size: tuple[int, int]) -> float:
+        width, height = size
+        return abs(math.log(width / height / ratio)) + 0.25 * abs(math.log(width * height / area))
+
+    middle = max(1, round(math.sqrt(area * ratio) / multiple))
+    widths = [max(1, middle + step) * multiple for step in range(-3, 4)]
+    sizes = {
+        (width, max(1, round(side / multiple)) * multiple)
+        for width in widths
+        for side in (width / ratio, area / width)
+    }
+    largest = max(own[0] * own[1], multiple * multiple)
+    possible = [size for size in sizes if size[0] * size[1] <= largest * 1.05] or [(multiple, multiple)]
+    return min(sorted(possible), key=cost)

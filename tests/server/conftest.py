@@ -1,0 +1,62 @@
+"""Databases of both kinds, and a certificate that is not the user's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `import postgres`
+
+import postgres
+
+from khayal.server.database import Database
+from khayal.server.folders import DataFolder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A running PostgreSQL."""
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed: make system")
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'khayal.db'}"
+    import sqlalchemy as sa
+
+    url: str = request.getfixturevalue("postgres_url")
+    name = f"test_{abs(hash(tmp_path))}"
+    engine = sa.create_engine(url.format(name="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return url.format(name=name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The same, open."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    """An empty data folder."""
+    return DataFolder(tmp_path / "data")
