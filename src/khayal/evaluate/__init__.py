@@ -1,0 +1,1 @@
+"""Scores of a checkpoint: a probe, trained on the world's truth, reads what the checkpoint makes."""

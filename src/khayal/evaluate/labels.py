@@ -1,0 +1,70 @@
+"""What a probe should say of a clip, from the world's truth. Needs no MuJoCo."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from khayal.model.probe import ProbeConfig, ProbeLabels
+from khayal.world.facts import facts_of, visible_frames
+from khayal.world.truth import Truth
+from khayal.world.vocabulary import CAMERA_MOVES, COLOURS, DIRECTIONS, KINDS, LIGHTS, MOTIONS, SETTINGS
+
+PROBE = ProbeConfig(
+    kinds=tuple(KINDS),
+    colours=tuple(COLOURS),
+    motions=tuple(MOTIONS),
+    directions=DIRECTIONS,
+    settings=tuple(SETTINGS),
+    lights=tuple(LIGHTS),
+    moves=tuple(CAMERA_MOVES),
+)
+NOT_ASKED = -1
+
+
+def labels_of(truth: Truth, config: ProbeConfig = PROBE) -> ProbeLabels:
+    """One clip's labels, without a batch axis of its own: of a batch of one.
+
+    Where an actor does several things, the first one counts. A clip of several shots has no camera move.
+    """
+    told = facts_of(truth)
+    num, steps = len(config.colours), config.num_steps
+    kinds = torch.full((1, num), len(config.kinds))
+    motions = torch.full((1, num), NOT_ASKED)
+    directions = torch.full((1, num), NOT_ASKED)
+    for place, who in enumerate(told.actors):
+        row = config.colours.index(who.colour)
+        deed = next((deed for deed in told.deeds if deed.actor == place), None)
+        kinds[0, row] = config.kinds.index(who.kind)
+        motions[0, row] = config.motions.index(deed.motion) if deed else len(config.motions)
+        going = deed.direction if deed else ""
+        directions[0, row] = config.directions.index(going) if going else len(config.directions)
+    is_seen = torch.zeros(1, num, steps, dtype=torch.bool)
+    boxes = torch.zeros(1, num, steps, 4)
+    for number, actor in enumerate(truth.actors):
+        row = config.colours.index(actor.colour)
+        seen = visible_frames(truth, number, 0, truth.num_frames)
+        by_step = np.array_split(np.arange(truth.num_frames), steps)
+        box = centred(np.array(truth.frames.actors[number].box))
+        is_seen[0, row] = torch.tensor([bool(seen[frames].all()) for frames in by_step])
+        boxes[0, row] = torch.tensor(np.stack([box[frames].mean(axis=0) for frames in by_step])).float()
+    is_one_shot = len(truth.shots) == 1
+    return ProbeLabels(
+        kinds=kinds,
+        motions=motions,
+        directions=directions,
+        is_seen=is_seen,
+        boxes=boxes,
+        settings=torch.tensor([config.settings.index(truth.setting)]),
+        lights=torch.tensor([config.lights.index(truth.light)]),
+        moves=torch.tensor([config.moves.index(truth.shots[0].move) if is_one_shot else NOT_ASKED]),
+        is_cut=torch.tensor([not is_one_shot]),
+    )
+
+
+def centred(boxes: Float[np.ndarray, "f 4"]) -> Float[np.ndarray, "f 4"]:
+    """Left, top, right, bottom → centre, width and height of what is inside the frame."""
+    inside = np.clip(boxes, 0, 1)
+    low, high = inside[:, :2], inside[:, 2:]
+    return np.concatenate(((low + high) / 2, high - low), axis=1)
