@@ -16,10 +16,14 @@ import click
 
 import khayal
 from khayal.cli.animate import animate
+from khayal.cli.data import data
 from khayal.cli.generate import generate
 from khayal.cli.interrupt import STOPPED
+from khayal.cli.keys import keys
 from khayal.cli.models import models
+from khayal.cli.serve import serve
 from khayal.cli.train import train
+from khayal.cli.verify import verify
 from khayal.cli.world import world
 from khayal.errors import Cancelled, KhayalError
 
@@ -77,7 +81,11 @@ app.add_command(generate)
 app.add_command(animate)
 app.add_command(models)
 app.add_command(world)
+app.add_command(data)
 app.add_command(train)
+app.add_command(serve)
+app.add_command(keys)
+app.add_command(verify)
 
 
 def main(given: Sequence[str]) -> NoReturn:

@@ -18,6 +18,12 @@ import click
     metavar="RUN",
     help="The folder of the whole run; each stage gets one of its own in it.",
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="SHARDS",
+    help="Train on what khayal data pack made, in place of the recipe's own data.",
+)
 @click.option("--resume", is_flag=True, help="Go on where the stage is; begin where it is not begun.")
 @click.option(
     "--start",
@@ -38,6 +44,7 @@ import click
 def train(
     recipe: str,
     out: Path,
+    data: Path | None,
     resume: bool,
     start: Path | None,
     minutes: float | None,
@@ -52,6 +59,7 @@ def train(
     \b
     khayal train recipes.embedded:autoencoder --out runs/out/a --minutes 90
     khayal train recipes.embedded:transformer --out runs/out/a --minutes 360 --slice 30 --resume
+    khayal train recipes.finetune:transformer --data shards/ --out runs/out/mine
     torchrun --nproc-per-node 8 --no-python khayal train recipes.embedded:transformer --out runs/out/a
 
     A recipe is a Python function, module:function or file.py:function. Ctrl-C saves and stops; --resume
@@ -60,6 +68,7 @@ def train(
     from khayal.components import pick_device
     from khayal.errors import InputError
     from khayal.train.loop import Sitting
+    from khayal.train.packed import read_from
     from khayal.train.recipe import bounded, call_recipe, find_recipe, run_stage
 
     for name, value in (("--minutes", minutes), ("--slice", slice_minutes)):
@@ -72,6 +81,8 @@ def train(
             raise InputError(f"“{text}” is not KEY=VALUE")
         given[key] = given_value
     stage = bounded(call_recipe(find_recipe(recipe), out, given), minutes=minutes, num_steps=steps)
+    if data is not None:
+        stage = read_from(stage, data)
     folder = out / recipe.rpartition(":")[2]
     sitting = Sitting(
         device=pick_device(device), resume=resume, start=start, minutes=slice_minutes, is_shown=not as_json

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,13 +160,16 @@ class Entry:
         return data
 
 
-def entries(folder: Path) -> dict[Bucket, list[Entry]]:
+Buckets = dict[Bucket, list[Entry]]
+
+
+def entries(folder: Path) -> Buckets:
     """All samples of a folder, by their shape, in the order of the shards.
 
     Raises:
         InputError: a shard is damaged.
     """
-    found: dict[Bucket, list[Entry]] = {}
+    found: Buckets = {}
     for path in sorted(folder.glob("shard-*.tar")):
         index = _index_of(path)
         bucket = tuple(index["bucket"])
@@ -233,10 +236,3 @@ def _npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def packed_windows(folder: Path) -> Iterator[tuple[str, int]]:
-    """(source, window) of everything that is in the shards of a folder."""
-    for bucket in entries(folder).values():
-        for entry in bucket:
-            yield entry.source, entry.window

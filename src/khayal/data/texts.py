@@ -84,17 +84,18 @@ def encode_texts(
     checkpoint: Checkpoint,
     device: torch.device,
     dtype: torch.dtype,
-) -> Iterator[int]:
+) -> Iterator[tuple[int, int]]:
     """Encode what is missing of some captions, and the empty one, which guidance needs.
 
     Yields:
-        How many captions of the last batch are longer than the model reads.
+        After each batch: how many captions are there, and how many of the batch are longer than is read.
 
     Raises:
         InputError: the folder was begun with another text encoder.
     """
     claim(store.folder / _MANIFEST, {"encoder": fingerprint(checkpoint.path / "text_encoder")})
-    missing = store.missing(["", *captions])
+    wanted = dict.fromkeys(["", *captions])
+    missing = store.missing(wanted)
     if not missing:
         return
     tokenizer, encoder = checkpoint.tokenizer(), checkpoint.load_text_encoder(device, dtype)
@@ -107,7 +108,8 @@ def encode_texts(
             text = encoder(tokens.token_ids.to(device), tokens.is_token.to(device)).cpu()
         for caption, row, length in zip(batch, text, tokens.is_token.sum(1).tolist(), strict=True):
             done[_key(caption)] = row[:length].clone()
-        yield sum(dropped > 0 for dropped in tokens.num_dropped)
+        num_done = len(wanted) - len(missing) + start + len(batch)
+        yield num_done, sum(dropped > 0 for dropped in tokens.num_dropped)
         is_last = start + _AT_ONCE >= len(missing)
         if is_last or sum(tensor.nbytes for tensor in done.values()) >= FILE_BYTES:
             write_whole(store.folder / f"text-{number:06d}.safetensors", save(done))
