@@ -36,6 +36,7 @@ class Clip:
         size: (width, height).
         num_frames: how many frames a pass gives. A broken file may give fewer.
         details: what is worth recording about the clip: prompt, seed, model, “notes” for the user…
+        seek: the same from any frame on, where that costs less than a pass.
 
     Raises:
         InputError: the rate, the size or the number of frames is not positive.
@@ -49,10 +50,11 @@ class Clip:
         size: tuple[int, int],
         num_frames: int,
         details: Mapping[str, Any] | None = None,
+        seek: Callable[[int], Iterator[Frames]] | None = None,
     ) -> None:
         if fps <= 0 or min(size) < 1 or num_frames < 1:
             raise InputError(f"A clip cannot have {num_frames} frames of {size[0]}×{size[1]} at {fps} fps")
-        self._source = source
+        self._source, self._seek = source, seek
         self.fps, self.size, self.num_frames = fps, size, num_frames
         self.details: Mapping[str, Any] = MappingProxyType(dict(details or {}))
 
@@ -76,8 +78,13 @@ class Clip:
             for start in range(0, count, video_reader.CHUNK):
                 yield frames[start : start + video_reader.CHUNK]
 
+        def seek(first: int) -> Iterator[Frames]:
+            for start in range(first, count, video_reader.CHUNK):
+                yield frames[start : start + video_reader.CHUNK]
+
         rate = as_rate(fps)
-        return cls(source, fps=rate, size=(width, height), num_frames=count, details=details)
+        size = (width, height)
+        return cls(source, fps=rate, size=size, num_frames=count, details=details, seek=seek)
 
     @classmethod
     def open(cls, path: str | Path) -> Clip:
@@ -98,6 +105,7 @@ class Clip:
             size=video.size,
             num_frames=video.num_frames,
             details=details,
+            seek=lambda first: video_reader.read(video, first),
         )
 
     @property
@@ -106,8 +114,22 @@ class Clip:
         return float(self.num_frames / self.fps)
 
     def __iter__(self) -> Iterator[Frames]:
+        return self._checked(self._source())
+
+    def since(self, first: int) -> Iterator[Frames]:
+        """The frames from one on; those before it are not read where the source can do without."""
+        if self._seek is not None and first > 0:
+            yield from self._checked(self._seek(first))
+            return
+        start = 0
+        for frames in self:
+            if start + len(frames) > first:
+                yield frames[max(0, first - start) :]
+            start += len(frames)
+
+    def _checked(self, chunks: Iterator[Frames]) -> Iterator[Frames]:
         width, height = self.size
-        for frames in self._source():
+        for frames in chunks:
             if frames.shape[1:] != (height, width, 3) or frames.dtype != np.uint8:
                 got = f"{frames.dtype} of shape {frames.shape}"
                 raise InputError(f"A source promised uint8 frames of {width}×{height}, and gave {got}")
@@ -142,10 +164,11 @@ class Clip:
         halves = 2 * np.arange(num_frames, dtype=np.int64) * ratio.numerator - ratio.denominator
         wanted = np.minimum(-(-halves // (2 * ratio.denominator)), self.num_frames - 1)
 
-        def source() -> Iterator[Frames]:
-            start = 0
-            for frames in self:
+        def source(begin: int = 0) -> Iterator[Frames]:
+            start = int(wanted[begin]) if begin < num_frames else self.num_frames
+            for frames in self.since(start):
                 first, last = np.searchsorted(wanted, (start, start + len(frames)))
+                first = max(first, begin)
                 if last > first:
                     yield frames[wanted[first:last] - start]
                 start += len(frames)
@@ -156,7 +179,7 @@ class Clip:
             rates = f"from {float(self.fps):g} to {float(rate):g} fps"
             note = f"Resampled {rates}: for each moment the nearest frame."
             details["notes"] = (*self.details.get("notes", ()), note)
-        return Clip(source, fps=rate, size=self.size, num_frames=num_frames, details=details)
+        return Clip(source, fps=rate, size=self.size, num_frames=num_frames, details=details, seek=source)
 
     def for_file(self, path: str | Path) -> Clip:
         """The clip as a file of that name holds it: a gif is never faster than browsers show."""

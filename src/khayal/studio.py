@@ -8,9 +8,8 @@ clip.save("ball.mp4")
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from khayal.checkpoint.folder import Checkpoint, open_checkpoint
 from khayal.clip import Clip
 from khayal.components import Components, has_native_bf16, pick_device
 from khayal.errors import InputError
-from khayal.images import as_pixels, fit_image, open_image
+from khayal.footage import Footage
 from khayal.memory import (
     GB,
     Parts,
@@ -38,13 +37,12 @@ from khayal.memory import (
     clear_shortage,
 )
 from khayal.model.wan_autoencoder import WanAutoencoderConfig
-from khayal.sample.canvas import Canvas
-from khayal.sample.denoise import denoise
-from khayal.sample.guidance import Expert, Guidance, GuidedModel
-from khayal.sample.solvers import SOLVERS
+from khayal.rollout import Choices, OnStep, Progress, Rollout, Text
 from khayal.settings import Settings
-from khayal.tasks import Column, Plan, Request
+from khayal.tasks import Basis, Plan, Request
 from khayal.timeline import Timeline
+
+__all__ = ["OnStep", "Progress", "Studio", "check_machine", "open", "to_pixels"]
 
 UNTRAINED_NOTE = (
     "This version of khayal comes without trained weights, so the video shows noise: name a checkpoint, such"
@@ -52,28 +50,6 @@ UNTRAINED_NOTE = (
 )
 OPEN_WORLD = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        stage: "text", "denoise" or "decode".
-        step: steps of this stage that are done, of `num_steps`.
-        latents: the latents as they stand, while denoising.
-        notes: what the user should know before the work is done: what was cropped, left out, chosen.
-    """
-
-    stage: str
-    step: int
-    num_steps: int
-    latents: Tensor | None = None
-    notes: tuple[str, ...] = ()
-
-
-OnStep = Callable[[Progress], None]
-"""Called after every step; an exception that it raises stops the work and frees what it held."""
 
 
 def open(
@@ -165,8 +141,16 @@ class Studio:
         *,
         noise: Float[Tensor, "1 c t h w"] | None = None,
         on_step: OnStep | None = None,
+        keep: Path | None = None,
     ) -> Clip:
-        """Plan a request and make it: denoised now, decoded as its frames are asked for.
+        """Plan a request and make it: one canvas is denoised now, others and frames as they are asked for.
+
+        Args:
+            request: what is asked for.
+            noise: starting latents of a single canvas, instead of those drawn from the seed. They are for
+                comparisons: then all is made at once, and every frame is as the decoder gives it.
+            on_step: told of every step.
+            keep: a folder in which finished canvases are kept, and from which they are taken.
 
         Raises:
             InputError: for what this checkpoint cannot make, naming what it can.
@@ -174,39 +158,93 @@ class Studio:
         """
         started = time.monotonic()
         settings = Settings.of(request, self.checkpoint, has_noise=noise is not None)
-        plan = tasks.PLANNERS[type(request)](request, self.timeline, self.checkpoint.defaults.seconds)
-        (columns,) = plan.canvases
-        shape = self._shape(len(columns), settings)
-        _check_noise(noise, shape)
+        media = self.footage(request)
+        plan = self.plan(request, media, at_once=noise is not None)
+        _check_noise(noise, self._shape(len(plan.canvases[0].columns), settings))
         notes = [UNTRAINED_NOTE] if self.checkpoint.name == untrained.NAME else []
-        media = [self._pixels(given, request, settings.size, notes) for given in plan.media]
+        notes += plan.notes
+        for footage in media:
+            footage.read(0, 1)  # what has to be changed is known from the first frame on
+            notes += footage.notes
         residence = self._reside(plan, settings, notes)
+        choices = Choices(
+            settings=settings,
+            noise=noise,
+            tile=residence.tile,
+            on_step=on_step or (lambda progress: None),
+            keep=keep,
+        )
         with clear_shortage():
-            if noise is None:  # drawn on the CPU, so that every device starts from the same
-                noise = torch.randn(shape, generator=torch.Generator().manual_seed(settings.seed or 0))
-            canvas = self._canvas(columns, media, settings)
-            latents = self._denoise(canvas, plan, settings, noise, on_step=on_step, notes=notes)
-        num_frames = sum(column.num_frames for column in columns if column.is_shown)
+            rollout = Rollout(
+                plan=plan,
+                checkpoint=self.checkpoint,
+                components=self._components,
+                media=media,
+                text=self._text(plan, settings, choices.on_step, notes),
+                choices=choices,
+            )
+            rollout.latents(0)
         details = {
             "task": request.task,
             "prompt": request.prompt,
             "negative": request.negative,
             "model": self.checkpoint.name,
             **asdict(settings),
-            "num_frames": num_frames,
+            "num_frames": plan.num_frames,
             "fps": float(self.timeline.fps),
             "memory": residence.name,
             "denoise_seconds": round(time.monotonic() - started, 3),
             "notes": notes,
         }
         clip = Clip(
-            lambda: self._frames(latents, columns, residence.tile, on_step),
+            lambda: self._frames(rollout),
             fps=self.timeline.fps,
             size=settings.size,
-            num_frames=num_frames,
+            num_frames=plan.num_frames,
             details=details,
         )
         return clip if request.fps is None else clip.at_fps(request.fps)
+
+    def plan(self, request: Request, media: list[Footage] | None = None, *, at_once: bool = False) -> Plan:
+        """What has to be made for a request, canvas by canvas.
+
+        Args:
+            request: what is asked for.
+            media: its media, where they are open already.
+            at_once: True to make all on one canvas, whatever its length.
+        """
+        self.checkpoint.check_task(request.task)
+        media = self.footage(request) if media is None else media
+        seconds = request.window_seconds or self.checkpoint.defaults.seconds
+        window = self.timeline.num_columns(self.timeline.num_frames(seconds), starts_strip=True)
+        if not self.checkpoint.expand_timesteps:
+            if request.window_seconds is not None:
+                raise InputError(
+                    f"{self.checkpoint.name} cannot make a video window after window",
+                    why="it takes one noise level for all frames, so that none of them can be given",
+                    fix="leave the window out",
+                )
+            window = 0
+        basis = Basis(
+            timeline=self.timeline,
+            default_seconds=self.checkpoint.defaults.seconds,
+            window=None if at_once or not window else window,
+            lengths=tuple(footage.num_frames for footage in media),
+        )
+        return tasks.plan(request, basis)
+
+    def footage(self, request: Request) -> list[Footage]:
+        """What the user gave, at this model's rate and at the size of the result.
+
+        Raises:
+            InputError: for what cannot be read.
+        """
+        if not isinstance(request, tasks.MediaRequest):
+            return []
+        size = request.size or self.checkpoint.defaults.size
+        return [
+            Footage(medium, fps=self.timeline.fps, size=size, fit=request.fit) for medium in request.media
+        ]
 
     def encode_prompt(
         self, prompt: str, notes: list[str] | None = None, *, name: str = "prompt"
@@ -256,7 +294,11 @@ class Studio:
             num_experts=checkpoint.num_experts,
         )
         work = Work(
-            latents=(max(map(len, plan.canvases)), settings.size[1] // ratio, settings.size[0] // ratio),
+            latents=(
+                max(len(sketch.columns) for sketch in plan.canvases),
+                settings.size[1] // ratio,
+                settings.size[0] // ratio,
+            ),
             text_length=checkpoint.defaults.text_length,
             is_guided=settings.is_guided,
         )
@@ -268,125 +310,26 @@ class Studio:
             notes.append(f"Memory: {residence.name}, about {residence.needed / GB:.1f} GB.")
         return residence
 
-    def _canvas(self, columns: tuple[Column, ...], media: list[np.ndarray], settings: Settings) -> Canvas:
-        """The plan's table in tensors, with the latents of what the user gave."""
-        latents = torch.zeros(self._shape(len(columns), settings))
-        for index, column in enumerate(columns):
-            if column.source is not None:
-                latents[:, :, index : index + 1] = self.encode_image(media[column.source.index])
-        scheduler = self.checkpoint.scheduler
-        return Canvas.of(
-            columns,
-            latents,
-            num_steps=settings.steps,
-            shift=scheduler.flow_shift,
-            num_levels=scheduler.num_levels,
-        )
-
     def _shape(self, num_columns: int, settings: Settings) -> tuple[int, ...]:
         """b c t h w of a canvas."""
         geometry = self.checkpoint.geometry
         width, height = (side // geometry.spatial_ratio for side in settings.size)
         return 1, geometry.latent_channels, num_columns, height, width
 
-    @staticmethod
-    def _pixels(
-        given: Any, request: Request, size: tuple[int, int], notes: list[str]
-    ) -> UInt8[np.ndarray, "h w 3"]:
-        """An image that the user gave, at the size of the video."""
-        assert isinstance(request, tasks.AnimateRequest)
-        is_path = isinstance(given, str | Path)
-        image = open_image(given) if is_path else as_pixels(given)
-        name = Path(given).name if is_path else "The image"
-        fitted, note = fit_image(image, size, mode=request.fit, name=name)
-        notes.extend([note] if note else [])
-        return fitted
-
-    def _denoise(
-        self,
-        canvas: Canvas,
-        plan: Plan,
-        settings: Settings,
-        noise: Tensor,
-        *,
-        on_step: OnStep | None,
-        notes: list[str],
-    ) -> Float[Tensor, "1 c t h w"]:
-        """Prompts to text, noise to latents; they stay on the CPU, where there is room for a minute."""
-        tell = on_step or (lambda progress: None)
-        tell(Progress(stage="text", step=0, num_steps=1, notes=tuple(notes)))
-        text = torch.stack([self.encode_prompt(prompt, notes) for prompt in plan.prompts], dim=1)
+    def _text(self, plan: Plan, settings: Settings, tell: OnStep, notes: list[str]) -> Text:
+        """The prompts of a plan, encoded."""
+        tell(Progress("text", 0, 1, notes=tuple(notes)))
+        prompts = torch.stack([self.encode_prompt(prompt, notes) for prompt in plan.prompts], dim=1)
         negative = None
         if settings.is_guided:
-            unwanted = self.encode_prompt(plan.request.negative or "", notes, name="negative prompt")
-            negative = unwanted[:, None].expand(-1, len(plan.prompts), -1, -1)
-        tell(Progress(stage="text", step=1, num_steps=1, notes=tuple(notes)))
-        model = GuidedModel(
-            experts=self._experts(settings),
-            canvas=canvas,
-            text=text,
-            negative=negative,
-            num_levels=self.checkpoint.scheduler.num_levels,
-        )
-        latents = denoise(
-            model,
-            canvas,
-            noise.detach().to(self.device, torch.float32),
-            solver=SOLVERS[settings.solver](),
-            on_step=lambda step, num_steps, latents: tell(
-                Progress(stage="denoise", step=step, num_steps=num_steps, latents=latents)
-            ),
-        )
-        return latents.cpu()
+            negative = self.encode_prompt(plan.request.negative or "", notes, name="negative prompt")
+        tell(Progress("text", 1, 1, notes=tuple(notes)))
+        return Text(prompts=prompts, negative=negative)
 
-    def _experts(self, settings: Settings) -> list[Expert]:
-        """The checkpoint's transformers, from high noise to low, each with its own guidance."""
-        is_batched = self._components.residence.is_batched
-        bounds = [self.checkpoint.boundary_ratio or 0.0, 0.0][: self.checkpoint.num_experts]
-        return [
-            Expert(
-                load=partial(self._components.transformer, index),
-                guidance=Guidance(scale=scale, interval=settings.guidance_interval, is_batched=is_batched),
-                lowest_sigma=bound,
-            )
-            for index, (bound, scale) in enumerate(zip(bounds, settings.guidance, strict=True))
-        ]
-
-    def _frames(
-        self,
-        latents: Float[Tensor, "1 c t h w"],
-        columns: tuple[Column, ...],
-        tile: int | None,
-        on_step: OnStep | None,
-    ) -> Iterator[UInt8[np.ndarray, "f h w 3"]]:
-        """Decode a few frames at a time, leaving out what is not shown.
-
-        A column that shows fewer frames than its latent holds (a still in its chunk) shows the last ones.
-        """
-        autoencoder = self._components.autoencoder()
-        per = autoencoder.frames_per_latent
-        held = [1 if autoencoder.is_causal and index == 0 else per for index in range(len(columns))]
-        is_wanted = torch.tensor(
-            [
-                column.is_shown and frame >= count - column.num_frames
-                for column, count in zip(columns, held, strict=True)
-                for frame in range(count)
-            ]
-        )
-        num_wanted, num_made = int(is_wanted.sum()), 0
-        stream = autoencoder.stream(latents.to(self.device, self._components.autoencoder_dtype), tile=tile)
-        with self._components.in_use(autoencoder):
-            while is_wanted.numel():
-                with torch.inference_mode(), clear_shortage():  # not around the yield: it would leak
-                    frames = next(stream)
-                    kept = is_wanted[: frames.shape[2]]
-                    is_wanted = is_wanted[frames.shape[2] :]
-                    pixels = to_pixels(frames[:, :, kept.to(frames.device)])
-                num_made += len(pixels)
-                if len(pixels):
-                    yield pixels
-                if on_step is not None:
-                    on_step(Progress(stage="decode", step=num_made, num_steps=num_wanted))
+    @staticmethod
+    def _frames(rollout: Rollout) -> Iterator[UInt8[np.ndarray, "f h w 3"]]:
+        for piece in rollout:
+            yield to_pixels(piece) if isinstance(piece, Tensor) else piece
 
 
 def to_pixels(frames: Float[Tensor, "1 3 f h w"]) -> UInt8[np.ndarray, "f h w 3"]:

@@ -60,9 +60,71 @@ class Timeline:
         single = self.starts_single(with_still=with_still)
         return (1,) * single + (self.frames_per_latent,) * ((num_frames - single) // self.frames_per_latent)
 
+    def held(self, num_columns: int, *, starts_strip: bool) -> int:
+        """Pixel frames in that many columns; `starts_strip` where no others are decoded before them."""
+        return self.frames_per_latent * num_columns - self._short(num_columns, starts_strip)
+
+    def num_columns(self, num_frames: int, *, starts_strip: bool) -> int:
+        """The fewest columns that hold `num_frames`."""
+        return -(-(num_frames + self._short(num_frames, starts_strip)) // self.frames_per_latent)
+
+    def last_frame(self, column: int, *, single: bool) -> int:
+        """The last pixel frame of a column, where the first one shows `single` frames or all."""
+        return self.frames_per_latent * column + (0 if single else self.frames_per_latent - 1)
+
+    def nearest_column(self, seconds: Fraction | float, *, single: bool) -> int:
+        """The column whose last frame is nearest to a moment."""
+        frame = Fraction(seconds).limit_denominator(1_000_000) * self.fps
+        return max(0, round((frame - self.last_frame(0, single=single)) / self.frames_per_latent))
+
+    def shares_backward(self, num_frames: int, *, last: int, earlier: int) -> list[int]:
+        """New columns of each window of a stretch that ends before known frames, from the last to the first.
+
+        Args:
+            num_frames: to be made; every window decodes by itself.
+            last: room for new columns in the last window, which is made first.
+            earlier: room in those before it.
+        """
+        rooms = [max(1, last)]
+        while sum(self.held(room, starts_strip=True) for room in rooms) < num_frames:
+            rooms.append(max(1, earlier))
+        counts: list[int] = []
+        left = num_frames
+        for index, room in enumerate(rooms):
+            even = -(-left // (len(rooms) - index))
+            beyond = sum(self.held(other, starts_strip=True) for other in rooms[index + 1 :])
+            counts.append(min(room, self.num_columns(max(even, left - beyond), starts_strip=True)))
+            left -= self.held(counts[-1], starts_strip=True)
+        return [count for count in counts if count]
+
+    def _short(self, count: int, starts_strip: bool) -> int:
+        """Frames that a strip lacks, because its first column holds a single one."""
+        return self.frames_per_latent - 1 if self.is_causal and starts_strip and count else 0
+
     def seconds(self, num_frames: int) -> Fraction:
         """The playing time of `num_frames`."""
         return Fraction(num_frames) / self.fps
+
+
+def shares(total: int, *, only: int, first: int, later: int, last: int) -> list[int]:
+    """New columns of each window, as even as their rooms allow; a single empty one for none.
+
+    Args:
+        total: columns to be made.
+        only: room in a window that is the only one.
+        first, later, last: room in each where there are several.
+    """
+    if total <= only:
+        return [total]
+    rooms = [max(1, first), max(1, last)]
+    while sum(rooms) < total:
+        rooms.insert(1, max(1, later))
+    counts: list[int] = []
+    for index, room in enumerate(rooms):
+        left = total - sum(counts)
+        even = -(-left // (len(rooms) - index))
+        counts.append(min(room, max(even, left - sum(rooms[index + 1 :]))))
+    return counts
 
 
 def nearest_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:

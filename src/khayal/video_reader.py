@@ -27,6 +27,9 @@ _SLOWEST, _FASTEST = Fraction(1, 10), Fraction(120)
 _BICUBIC, _FULL_CHROMA, _ACCURATE = 0x4, 0x2000, 0x40000  # FFmpeg's SWS_ flags
 _MATRICES = {1: 1, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # AVCOL_SPC_ of a frame → SWS_CS_ of the scaler
 
+_SEEK_SECONDS = 1
+"""How far before a wanted frame reading begins: decoders need a moment after a jump."""
+
 _log = logging.getLogger(__name__)
 
 Frames = UInt8[np.ndarray, "f h w 3"]
@@ -97,11 +100,16 @@ def scan(path: str | Path) -> VideoFile:
     )
 
 
-def read(video: VideoFile) -> Iterator[Frames]:
-    """The frames of a scanned file in order, `CHUNK` at a time, each the nearest to its moment."""
+def read(video: VideoFile, first: int = 0) -> Iterator[Frames]:
+    """The frames of a scanned file in order, `CHUNK` at a time, each the nearest to its moment.
+
+    Args:
+        video: the file.
+        first: the frame to begin with. The file is read from the key frame before it, where it has one.
+    """
     chunk: list[np.ndarray] = []
-    num_read = 0
-    for frame in _at_constant_rate(video):
+    num_read = first
+    for frame in _at_constant_rate(video, first):
         chunk.append(frame)
         num_read += 1
         if len(chunk) == CHUNK:
@@ -115,9 +123,9 @@ def read(video: VideoFile) -> Iterator[Frames]:
         )
 
 
-def _at_constant_rate(video: VideoFile) -> Iterator[np.ndarray]:
-    held, held_at, index = None, Fraction(0), 0
-    for moment, frame in _moments(video):
+def _at_constant_rate(video: VideoFile, first: int) -> Iterator[np.ndarray]:
+    held, held_at, index = None, Fraction(0), first
+    for moment, frame in _moments(video, first / video.fps):
         while held is not None and index < video.num_frames and 2 * index / video.fps <= held_at + moment:
             yield _pixels(held, video.size)
             index += 1
@@ -129,10 +137,34 @@ def _at_constant_rate(video: VideoFile) -> Iterator[np.ndarray]:
         index += 1
 
 
-def _moments(video: VideoFile) -> Iterator[tuple[Fraction, Any]]:
-    """Frames as they are decoded, each with its time in seconds from the first."""
+def _moments(video: VideoFile, since: Fraction) -> Iterator[tuple[Fraction, Any]]:
+    """Frames as they are decoded, each with its time in seconds from the first.
+
+    Args:
+        video: the file.
+        since: a moment before which frames are not needed.
+    """
+    if since > _SEEK_SECONDS and video.step is None:
+        frames = _decoded_moments(video, since - _SEEK_SECONDS)
+        early = next(frames, None)
+        if early is not None and early[0] < since:  # else the seek went astray
+            yield early
+            yield from frames
+            return
+    yield from _decoded_moments(video, None)
+
+
+def _decoded_moments(video: VideoFile, since: Fraction | None) -> Iterator[tuple[Fraction, Any]]:
+    """All frames, or those from the key frame before a moment on; none where the file cannot be sought."""
+    from av.error import FFmpegError
+
     index = 0
     with _opened(video.path) as (container, stream):
+        if since is not None:
+            try:
+                container.seek(int((video.start + since) / stream.time_base), stream=stream)
+            except (FFmpegError, OSError):
+                return
         for _, frames in _decoded(container, stream, until_first=False):
             for frame in frames:
                 stamp = _time(frame)

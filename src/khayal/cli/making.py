@@ -15,7 +15,7 @@ from khayal.cli import console, naming
 from khayal.cli.interrupt import ends_at_once
 from khayal.destination import check_output
 from khayal.errors import OutputError
-from khayal.tasks import PLANNERS, Request
+from khayal.tasks import Request
 
 _MACHINE = ("device", "dtype", "memory")
 _LARGEST_SEED = 2**32
@@ -118,8 +118,7 @@ def _destinations(studio: Any, requests: list[Request], out: str | None) -> list
     from khayal.clip import as_rate, resampled_length
 
     request = requests[0]
-    plan = PLANNERS[type(request)](request, studio.timeline, studio.checkpoint.defaults.seconds)
-    num_frames = sum(column.num_frames for canvas in plan.canvases for column in canvas if column.is_shown)
+    num_frames = studio.plan(request).num_frames
     if request.fps is not None:
         num_frames = resampled_length(num_frames, studio.timeline.fps, as_rate(request.fps))
     paths = _paths(requests, out, is_still=num_frames == 1)
