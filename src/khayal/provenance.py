@@ -111,8 +111,13 @@ def sign(
     }
     info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, credentials.chain, credentials.key, None)
     try:
-        with part_of(path, "signed") as part, c2pa.Signer.from_info(info) as signer:
-            with c2pa.Builder(manifest) as builder:
+        settings = {"builder": {"thumbnail": {"enabled": False}}}  # they would outweigh a short video
+        with (
+            part_of(path, "signed") as part,
+            c2pa.Signer.from_info(info) as signer,
+            c2pa.Context.from_dict(settings) as context,
+        ):
+            with c2pa.Builder(manifest, context=context) as builder:
                 _say_how(builder, made_of)
                 part.unlink()  # c2pa makes the file itself
                 builder.sign_file(path, part, signer)

@@ -71,14 +71,14 @@ def test_many_workers_never_hold_the_same_job(store):
 def test_a_job_is_published_once_and_whole(store):
     job = store.submit(new())
     _, lease = claim(store)
-    assert store.step(lease, "denoise", 1, 2) == "go on"
+    assert store.step(lease, "denoise", 1, 2, progress=40) == "go on"
     assert store.find(job.id).progress == 40
     assert store.publish(lease, made(store, lease), {"seed": 7})
     done = store.find(job.id)
     assert (done.status, done.progress, done.result, done.num_bytes) == ("completed", 100, {"seed": 7}, 5)
     assert (store.folder.result(job.id) / "video.mp4").read_text() == "video"
     assert not store.folder.work(job.id, lease.fence).exists()
-    assert store.step(lease, "decode", 1, 1) == "lost"
+    assert store.step(lease, "decode", 1, 1, progress=40) == "lost"
 
 
 def test_only_the_newest_holder_publishes(store):
@@ -88,7 +88,7 @@ def test_only_the_newest_holder_publishes(store):
     _, newer = claim(store, "fast")
     assert newer.fence > old.fence
     assert not store.renew(old)
-    assert store.step(old, "denoise", 1, 2) == "lost"
+    assert store.step(old, "denoise", 1, 2, progress=40) == "lost"
     assert not store.publish(old, made(store, old, "stale"), {})
     store.fail(old, "generation_failed", "")
     assert store.publish(newer, made(store, newer, "fresh"), {})
@@ -129,7 +129,7 @@ def test_cancelling_ends_what_waits_and_stops_what_runs(store):
     running = store.submit(new())
     _, lease = claim(store)
     store.cancel(running.id)
-    assert store.step(lease, "denoise", 1, 2) == "cancelled"
+    assert store.step(lease, "denoise", 1, 2, progress=40) == "cancelled"
     assert not store.publish(lease, made(store, lease), {}), "what was cancelled is not given out"
     store.fail(lease, "cancelled", "The video was cancelled.")
     assert store.find(running.id).status == "failed"

@@ -22,7 +22,6 @@ from khayal.server.folders import DataFolder, size_of, sync
 from khayal.server.job import COMPLETED, FAILED, QUEUED, RUNNING, Job, Lease, NewJob, new_id
 
 MAX_ATTEMPTS = 3
-_DECODE_SHARE = 20  # percent of a video's progress; the rest is denoising
 
 
 class QueueFull(Exception):  # noqa: N818 - it is an answer
@@ -179,19 +178,10 @@ class JobStore:
         with self.database.writing() as tx:
             return bool(tx.execute(_held(lease).values(beat=jobs.c.beat + 1)).rowcount)
 
-    def step(self, lease: Lease, stage: str, step: int, num_steps: int) -> str:
+    def step(self, lease: Lease, stage: str, step: int, num_steps: int, *, progress: int) -> str:
         """Take note of a step, and say "go on", "cancelled" or "lost"."""
-        values: dict[str, Any] = {
-            "stage": stage,
-            "step": step,
-            "num_steps": num_steps,
-            "beat": jobs.c.beat + 1,
-        }
-        part = step / max(1, num_steps)
-        if stage == "denoise":
-            values["progress"] = int(part * (100 - _DECODE_SHARE))
-        elif stage == "decode":
-            values["progress"] = min(99, 100 - _DECODE_SHARE + int(part * _DECODE_SHARE))
+        values: dict[str, Any] = {"stage": stage, "step": step, "num_steps": num_steps}
+        values |= {"progress": progress, "beat": jobs.c.beat + 1}
         with self.database.writing() as tx:
             row = tx.execute(_held(lease).values(**values).returning(jobs.c.is_cancelled)).first()
         return "lost" if row is None else "cancelled" if row.is_cancelled else "go on"

@@ -17,7 +17,7 @@ from khayal import images, provenance
 from khayal.clip import Clip, as_rate
 from khayal.server.folders import SPRITESHEET, THUMBNAIL, VIDEO
 from khayal.server.requests import build, native_size
-from khayal.tasks import Request
+from khayal.tasks import Request, StoryboardRequest
 from khayal.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def make(
     out: Path,
     *,
     on_step: OnStep,
+    keep: Path | None = None,
     mark: str = "",
 ) -> dict[str, Any]:
     """Make a job's video, its thumbnail and its contact sheet in the folder `out`.
@@ -80,6 +81,7 @@ def make(
         inputs: the folder of the files that its fields name.
         out: where to; the folder is there.
         on_step: told of every step; what it raises stops the work.
+        keep: a folder for the finished parts of a long video, which the next try takes up.
         mark: a short text for the corner of every frame.
 
     Returns:
@@ -92,16 +94,16 @@ def make(
     delivery = Delivery.from_json(job_request.get("delivery", {}))
     request = build(job_request["task"], job_request["fields"], inputs)
     request = fit_request(request, delivery, studio)
-    made = studio.run(request, on_step=on_step)
+    made = studio.run(request, on_step=on_step, keep=keep)
     clip = deliver(made, delivery, mark)
     chosen = _Chosen(clip)
     path = chosen.clip.save(out / VIDEO)
     _save_pictures(chosen.frames, out)
-    details = {**made.details, "size": clip.size, "fps": float(clip.fps)}
+    details = {**made.details, "size": clip.size, "fps": float(clip.fps), "num_frames": chosen.num_frames}
     parents = [inputs / name for name in job_request.get("parents", ())]
     provenance.sign(path, details, parents=parents)
     for name in (THUMBNAIL, SPRITESHEET):
-        provenance.sign(out / name, details, parents=[path])
+        provenance.sign(out / name, details)
     return {
         **{name: value for name, value in made.details.items() if name not in ("prompt", "negative")},
         "size": list(clip.size),
@@ -120,12 +122,22 @@ def fit_request(request: Request, delivery: Delivery, studio: Studio) -> Request
     changes: dict[str, Any] = {"fps": None}
     if delivery.size is not None:
         changes["size"] = native_size(delivery.size, defaults.size, studio.checkpoint.size_multiple)
-    rate = studio.timeline.fps if delivery.fps is None else as_rate(delivery.fps)
-    wanted = delivery.length(rate)
-    if wanted is not None:
-        wanted = max(1, math.ceil(wanted / rate * studio.timeline.fps))
+    fps = studio.timeline.fps
+    wanted = delivery.length(fps if delivery.fps is None else as_rate(delivery.fps))
+    if wanted is None:
+        return replace(request, **changes)
+    wanted = max(1, math.ceil(wanted / (fps if delivery.fps is None else as_rate(delivery.fps)) * fps))
+    if request.task in ("generate", "animate"):
         enough = _enough_frames(studio.timeline, wanted, with_still=request.task == "animate")
         changes |= {"num_frames": enough, "seconds": None}
+    elif isinstance(request, StoryboardRequest) and len(request.shots) == 1:
+        enough = _enough_frames(studio.timeline, wanted, with_still=request.shots[0].image is not None)
+        seconds = float(studio.timeline.seconds(enough))
+        changes |= {"shots": (replace(request.shots[0], seconds=seconds),), "seconds": None}
+    elif request.seconds is not None:  # what is added comes in whole latent frames
+        per = studio.timeline.frames_per_latent
+        added = math.ceil(Fraction(request.seconds).limit_denominator(1000) * fps / per) * per
+        changes |= {"seconds": float(studio.timeline.seconds(added))}
     return replace(request, **changes)
 
 

@@ -20,6 +20,12 @@ FILE = "$file"
 """The key under which a request's JSON names a file of its job's inputs."""
 
 
+class Text(str):
+    """A value of a form, where everything is text: it may stand for a number."""
+
+    __slots__ = ()
+
+
 def kinds() -> dict[str, type[tasks.Request]]:
     """The request type of every task that this khayal can make."""
     return {kind.task: kind for kind in tasks.PLANNERS}
@@ -62,7 +68,12 @@ def _build(kind: type, given: Mapping[str, Any], folder: Path | None, where: str
     if missing:
         raise InputError(f"{missing[0]} is missing", fix=f"{where} needs it")
     values = {name: _value(hints[name], value, folder, name) for name, value in given.items()}
-    return kind(**values)
+    try:
+        return kind(**values)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:  # of a quite different type
+        raise InputError(
+            f"The fields of {where} have values of a wrong type", why=str(error)[:200]
+        ) from error
 
 
 def _value(hint: Any, value: Any, folder: Path | None, name: str) -> Any:
@@ -81,6 +92,29 @@ def _value(hint: Any, value: Any, folder: Path | None, name: str) -> Any:
     return value
 
 
+def plain(task: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields with the values that a form's texts stand for; other things in them stay."""
+    hints = fields_of(kinds()[task])
+    return {name: _plain(hints.get(name, str), value) for name, value in fields.items()}
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    if isinstance(value, Text):
+        return from_text(hint, str(value))
+    inner = options(hint)
+    if isinstance(value, Mapping):
+        kind = next((one for one in inner if dataclasses.is_dataclass(one)), None)
+        hints = fields_of(kind) if isinstance(kind, type) else {}
+        return {name: _plain(hints.get(name, Any), item) for name, item in value.items()}
+    if isinstance(value, list):
+        rows = [typing.get_args(one) for one in inner if typing.get_origin(one) is tuple]
+        each = rows[0] if rows else (Any,)
+        if len(each) == 2 and each[1] is ...:
+            each = each[:1]
+        return [_plain(each[min(index, len(each) - 1)], item) for index, item in enumerate(value)]
+    return value
+
+
 def options(hint: Any) -> tuple[Any, ...]:
     """The members of a union, or the one type that it is."""
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
@@ -90,6 +124,11 @@ def options(hint: Any) -> tuple[Any, ...]:
 def from_text(hint: Any, text: str) -> Any:
     """The value that a form's text stands for; text that is no number stays text, to be refused by name."""
     wanted = options(hint)
+    if float in wanted and str in wanted:  # a word or a number
+        try:
+            return float(text)
+        except ValueError:
+            return text
     if str in wanted or text == "":
         return text if str in wanted else None
     if bool in wanted and text.lower() in ("true", "false", "1", "0"):

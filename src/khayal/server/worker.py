@@ -33,6 +33,7 @@ log = logging.getLogger("khayal.worker")
 EXIT_LEASE_LOST, EXIT_BROKEN, EXIT_DATABASE = 3, 4, 5
 _LOOK_SECONDS = 1.0
 _TELL_SECONDS = 0.25
+_DECODE_SHARE = 0.2  # of a video's progress; the rest is denoising
 _CODES = ((CapacityError, "out_of_memory"), (CheckpointError, "model_error"), (InputError, "invalid_input"))
 
 
@@ -103,12 +104,15 @@ class Worker:
     def _make(self, job: Job, lease: Lease, work: Path) -> dict[str, Any]:
         from khayal.server.making import make
 
+        kept = self.folder.inputs(job.id) / "kept"
+        kept.mkdir(parents=True, exist_ok=True)
         result = make(
             self._open(job.model),
             job.request,
             self.folder.inputs(job.id),
             work,
             on_step=_Teller(self.store, lease),
+            keep=kept,
             mark=self.settings["mark"],
         )
         self.moderation.check_picture(work / SPRITESHEET)
@@ -146,13 +150,18 @@ class _Teller:
     def __init__(self, store: JobStore, lease: Lease) -> None:
         self._store, self._lease = store, lease
         self._told_at = float("-inf")
+        self._parts = {"text": 0.0, "denoise": 0.0, "decode": 0.0}  # a long video turns from one to another
 
     def __call__(self, progress: Progress) -> None:
+        self._parts[progress.stage] = progress.step / max(1, progress.num_steps)
         is_fine = progress.stage == "decode" and progress.step < progress.num_steps
         if is_fine and time.monotonic() - self._told_at < _TELL_SECONDS:
             return
         self._told_at = time.monotonic()
-        answer = self._store.step(self._lease, progress.stage, progress.step, progress.num_steps)
+        done = (1 - _DECODE_SHARE) * self._parts["denoise"] + _DECODE_SHARE * self._parts["decode"]
+        percent = min(99, int(100 * done))
+        stage, step, num_steps = progress.stage, progress.step, progress.num_steps
+        answer = self._store.step(self._lease, stage, step, num_steps, progress=percent)
         if answer == "cancelled":
             raise Cancelled
         if answer == "lost":

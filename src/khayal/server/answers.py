@@ -1,0 +1,73 @@
+"""What both APIs answer with: files, and whatever takes a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from anyio import to_thread
+from fastapi import Request, Response
+from starlette.responses import FileResponse
+
+from khayal.server.desk import Caller, Desk
+from khayal.server.faults import ApiError, bad
+from khayal.server.folders import SPRITESHEET, THUMBNAIL, VIDEO
+from khayal.server.job import COMPLETED, FAILED, Job
+
+VARIANTS = {
+    "video": (VIDEO, "video/mp4"),
+    "thumbnail": (THUMBNAIL, "image/webp"),
+    "spritesheet": (SPRITESHEET, "image/jpeg"),
+}
+
+
+async def threaded(
+    desk: Desk, request: Request, take: Callable[[Caller], Response], *, is_intake: bool = False
+) -> Response:
+    """Ask who calls, then do it, in a thread, because databases and files make one wait.
+
+    Args:
+        desk: of the server.
+        request: for its key.
+        take: what to do.
+        is_intake: True for what may read uploads, which has threads of its own: it must not keep the
+            many short questions waiting.
+    """
+    authorization = request.headers.get("authorization", "")
+    threads = desk.intake_threads if is_intake else None
+    return await to_thread.run_sync(partial(_do, desk, authorization, take), limiter=threads)
+
+
+def _do(desk: Desk, authorization: str, take: Callable[[Caller], Response]) -> Response:
+    return take(desk.caller(authorization))
+
+
+def content(desk: Desk, job: Job, variant: str) -> Response:
+    """A finished video, or a picture of it. Ranges are answered, so that a browser can seek.
+
+    Raises:
+        ApiError: there is no such variant, or nothing to be had.
+    """
+    if variant not in VARIANTS:
+        raise bad(f"variant is one of {', '.join(VARIANTS)}.", "variant")
+    if job.status == FAILED:
+        raise ApiError(
+            404, "The video failed, so that it has no content.", code="video_failed", param="video_id"
+        )
+    if job.status != COMPLETED:  # the client would send it again by itself, and wait for nothing
+        told = {"x-should-retry": "false"}
+        message = "The video is not finished yet: ask for its status."
+        raise ApiError(409, message, code="video_not_ready", param="video_id", headers=told)
+    name, kind = VARIANTS[variant]
+    path = desk.folder.result(job.id) / name
+    if job.is_expired or not path.is_file():
+        raise ApiError(
+            404, "The video was kept for its time, and is gone.", code="video_expired", param="video_id"
+        )
+    return FileResponse(
+        path,
+        media_type=kind,
+        filename=f"{job.id}{path.suffix}",
+        content_disposition_type="inline",
+        headers={"cache-control": "private, max-age=3600"},
+    )

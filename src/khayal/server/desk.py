@@ -1,0 +1,366 @@
+"""The front desk: who calls, what may be asked for, and how an order becomes a job."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anyio import CapacityLimiter
+from starlette.datastructures import UploadFile
+
+from khayal.errors import InputError
+from khayal.server import faults
+from khayal.server.cards import read_cards
+from khayal.server.config import Limits, ServerConfig
+from khayal.server.database import Database
+from khayal.server.decoding import Bounds, Given, decode
+from khayal.server.faults import ApiError
+from khayal.server.fetch import fetch
+from khayal.server.folders import VIDEO, DataFolder, size_of
+from khayal.server.job import COMPLETED, Job, NewJob, new_id
+from khayal.server.jobs import JobStore, QueueFull
+from khayal.server.keys import LOCAL, KeyRing, Meter
+from khayal.server.people import Characters
+from khayal.server.policy import Blocklist, Denied, Moderation, Unreachable
+from khayal.server.requests import FILE, build, kinds
+
+_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+_DECODERS = 2
+_INTAKE_THREADS = 8
+_SPARE_BYTES = 256 << 20  # a disk that is full to the last byte serves nobody
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who calls, and what they may ask for."""
+
+    owner: str
+    limits: Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Media:
+    """A picture or a video that an order names, in exactly one way.
+
+    Attributes:
+        param: the client's name of the field, for errors.
+        upload: a file that came along.
+        video_id: a finished video of the same owner.
+        character_id: a character of the same owner.
+        url: https: or data:.
+    """
+
+    param: str
+    upload: UploadFile | None = None
+    video_id: str | None = None
+    character_id: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a client asks for.
+
+    Attributes:
+        api: whose words it was put in.
+        task: one of the eight verbs.
+        fields: of the task's request, with `Media` anywhere inside.
+        delivery: size, seconds or num_frames, fps; see `khayal.server.making.Delivery`.
+        asked_model: as the client wrote it.
+        prompt: for the lists.
+        parent: the video that it is made from.
+        once: the client's own name for it.
+        names: khayal's name of a field → the client's.
+        seconds: of the video, where they are known before it is made.
+    """
+
+    api: str
+    task: str
+    fields: Mapping[str, Any]
+    delivery: Mapping[str, Any]
+    asked_model: str | None
+    prompt: str
+    parent: str | None = None
+    once: str | None = None
+    seconds: float | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+class Desk:
+    """Takes orders.
+
+    Args:
+        config: of the server.
+        database: of jobs, keys, cards.
+        folder: of files.
+        wake: called when there is a new job.
+    """
+
+    def __init__(
+        self, config: ServerConfig, database: Database, folder: DataFolder, wake: Any = lambda: None
+    ) -> None:
+        self.config, self.database, self.folder = config, database, folder
+        self.store = JobStore(database, folder, keep_seconds=config.keep_seconds)
+        self.characters = Characters(database, folder)
+        self._wake = wake
+        self._ring, self._meter = KeyRing(database), Meter()
+        self._blocklist = Blocklist.read(config.policy.blocklist)
+        self._moderation = Moderation(config.policy.moderation_url)
+        self._decoders = threading.BoundedSemaphore(_DECODERS)
+        self.intake_threads = CapacityLimiter(_INTAKE_THREADS)
+
+    # --- who calls
+
+    def caller(self, authorization: str) -> Caller:
+        """The owner of a request.
+
+        Raises:
+            ApiError: 401 without a key in force, 429 where the key calls too often.
+        """
+        caller = Caller(owner=LOCAL, limits=self.config.limits)
+        if not self.config.is_open:
+            scheme, _, secret = authorization.partition(" ")
+            key = self._ring.find(secret.strip()) if scheme.lower() == "bearer" else None
+            if key is None:
+                raise ApiError(
+                    401,
+                    "Give an API key that is in force: Authorization: Bearer kh-…",
+                    code="invalid_api_key",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            caller = Caller(owner=key.id, limits=self.config.limits.replaced_by(key.limits))
+        wait = self._meter.wait_seconds(caller.owner, caller.limits)
+        if wait:
+            told = {"retry-after-ms": str(int(wait * 1000) + 1), "retry-after": str(int(wait) + 1)}
+            raise ApiError(
+                429, "Too many requests.", code="rate_limit_exceeded", kind="rate_limit_error", headers=told
+            )
+        return caller
+
+    def job(self, job_id: str, caller: Caller, kind: str = "video") -> Job:
+        """A job of the caller.
+
+        Raises:
+            ApiError: 404; another's job is not there either.
+        """
+        job = self.store.find(job_id, caller.owner) if _ID.fullmatch(job_id) else None
+        if job is None:
+            raise faults.not_found(kind, job_id)
+        return job
+
+    # --- what there is
+
+    def cards(self) -> dict[str, dict[str, Any]]:
+        """What each model can do; one that no worker has opened yet is empty."""
+        known = read_cards(self.database)
+        return {ref: known.get(ref, {}) for ref in self.config.models}
+
+    def model(self, asked: str | None) -> str:
+        """The ref of the model that a client means; names that nobody knows mean the default."""
+        for ref, card in self.cards().items():
+            if asked in (ref, card.get("name")):
+                return ref
+        return self.config.models[0]
+
+    # --- what is asked for
+
+    def take(self, order: Order, caller: Caller) -> Job:
+        """Make a job of an order; when this returns, it is kept.
+
+        Raises:
+            ApiError: for whatever cannot be made.
+        """
+        known = self.store.find_once(caller.owner, order.once)
+        if known is not None:
+            return known
+        model = self.model(order.asked_model)
+        self._check(order, caller, model)
+        job_id = new_id("video")
+        inputs = self.folder.inputs(job_id)
+        inputs.mkdir()
+        try:
+            intake = _Intake(self, caller, inputs)
+            request = {
+                "task": order.task,
+                "fields": intake.resolved(order.fields),
+                "delivery": dict(order.delivery),
+                "parents": intake.names,
+                "asked_model": order.asked_model,
+            }
+            size = order.delivery.get("size")
+            new = NewJob(
+                id=job_id,
+                owner=caller.owner,
+                once=order.once,
+                api=order.api,
+                task=order.task,
+                model=model,
+                prompt=order.prompt,
+                request=request,
+                size=f"{size[0]}x{size[1]}" if size else None,
+                seconds=order.seconds,
+                parent=order.parent,
+                num_bytes=size_of(inputs),
+            )
+            job = self.store.submit(new, max_queued=caller.limits.max_queued)
+        except BaseException as error:
+            self.folder.drop(inputs)
+            if isinstance(error, QueueFull):
+                raise _queue_full(caller) from error
+            raise
+        if job.id != job_id:  # the same request came twice at once
+            self.folder.drop(inputs)
+        self._wake()
+        return job
+
+    def check_words(self, *texts: str) -> None:
+        """Raises an ApiError for what the content policy does not allow."""
+        try:
+            self._blocklist.check(*texts)
+            self._moderation.check_text(*texts)
+        except Denied as error:
+            raise faults.denied() from error
+        except Unreachable as error:
+            raise ApiError(503, str(error), code="moderation_unavailable", kind="server_error") from error
+
+    def check_space(self) -> None:
+        """Raises an ApiError where the quota is used up, or the disk is full."""
+        quota = self.config.disk_quota
+        if quota is not None and self.store.num_bytes() + self.characters.num_bytes() >= quota:
+            raise ApiError(
+                400,
+                "The disk quota of this server is used up: delete videos that are not needed any more.",
+                code="disk_quota_exceeded",
+            )
+        if shutil.disk_usage(self.folder.path).free < _SPARE_BYTES:
+            raise ApiError(507, "The disk of this server is full.", code="storage_full", kind="server_error")
+
+    def receive(self, media: Media, caller: Caller, out: Path) -> str:
+        """Bring what was named to `out` with a suffix of its own; returns the name of the file.
+
+        Raises:
+            ApiError: it is not there, or cannot be used.
+        """
+        if media.video_id is not None:
+            job = self.job(media.video_id, caller)
+            if job.status != COMPLETED or job.is_expired:
+                message = (
+                    f"The video {job.id} cannot be used: it is {'gone' if job.is_over else 'not finished'}."
+                )
+                raise faults.bad(message, media.param, "video_not_ready")
+            return _link(self.folder.result(job.id) / VIDEO, out)
+        if media.character_id is not None:
+            self.characters.find(media.character_id, caller.owner)
+            return _link(self.folder.character(media.character_id), out)
+        raw = out.with_suffix(".given")
+        try:
+            if media.upload is not None:
+                with raw.open("wb") as file:
+                    shutil.copyfileobj(media.upload.file, file, 1 << 20)
+            else:
+                assert media.url is not None
+                fetch(media.url, raw, self.config.fetch_hosts)
+            return self.decoded(raw, out, caller).name
+        except InputError as error:
+            raise faults.bad(str(error), media.param, "invalid_media") from error
+        finally:
+            raw.unlink(missing_ok=True)
+
+    def decoded(self, raw: Path, out: Path, caller: Caller) -> Given:
+        """A stranger's file, written anew by a bounded process; only a few of those run at a time."""
+        limits = caller.limits
+        bounds = Bounds(
+            max_pixels=limits.max_pixels, max_seconds=limits.max_seconds, max_frames=limits.max_frames
+        )
+        with self._decoders:
+            return decode(raw, out, bounds)
+
+    def _check(self, order: Order, caller: Caller, model: str) -> None:
+        self._check_shape(order, caller.limits)
+        card = self.cards()[model]
+        if order.task not in kinds():
+            raise faults.bad(f"This version of khayal cannot {order.task} yet.", None, "unsupported_task")
+        if card.get("tasks") and order.task not in card["tasks"]:
+            raise faults.bad(f"The model {card['name']} cannot {order.task}.", "model", "unsupported_task")
+        try:
+            build(order.task, _placeholders(order.fields))
+        except InputError as error:
+            raise faults.of_input(error, dict(order.names)) from error
+        self.check_words(*_texts(order.fields))
+        self.check_space()
+
+    def _check_shape(self, order: Order, limits: Limits) -> None:
+        size, seconds, fps = (order.delivery.get(name) for name in ("size", "seconds", "fps"))
+        names = order.names
+        if size and size[0] * size[1] > limits.max_pixels:
+            raise faults.bad(f"At most {limits.max_pixels:,} pixels are allowed.", names.get("size"))
+        if seconds is not None and seconds > limits.max_seconds:
+            raise faults.bad(f"At most {limits.max_seconds:g} seconds are allowed.", names.get("seconds"))
+        num_frames = order.delivery.get("num_frames")
+        if num_frames is not None and num_frames > limits.max_seconds * (fps or 24):
+            raise faults.bad(f"At most {limits.max_seconds:g} seconds are allowed.", names.get("num_frames"))
+
+
+class _Intake:
+    """Puts the media of an order into its job's folder, each under a name of its own."""
+
+    def __init__(self, desk: Desk, caller: Caller, folder: Path) -> None:
+        self._desk, self._caller, self._folder = desk, caller, folder
+        self.names: list[str] = []
+
+    def resolved(self, value: Any) -> Any:
+        """The same value, with `{"$file": NAME}` for every `Media` in it."""
+        if isinstance(value, Media):
+            name = self._desk.receive(value, self._caller, self._folder / f"media-{len(self.names)}")
+            self.names.append(name)
+            return {FILE: name}
+        if isinstance(value, Mapping):
+            return {key: self.resolved(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.resolved(item) for item in value]
+        return value
+
+
+def _placeholders(value: Any) -> Any:
+    """The same value before any file is there."""
+    if isinstance(value, Media):
+        return {FILE: "given"}
+    if isinstance(value, Mapping):
+        return {key: _placeholders(item) for key, item in value.items()}
+    return [_placeholders(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _texts(value: Any) -> list[str]:
+    """All that was written, at any depth."""
+    if isinstance(value, str):
+        return [value]
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [text for item in items for text in _texts(item)]
+
+
+def _link(source: Path, out: Path) -> str:
+    """The same file under another name: it stays where the video is deleted before its turn comes."""
+    target = out.with_suffix(source.suffix)
+    try:
+        os.link(source, target)
+    except FileNotFoundError as error:
+        raise faults.bad("The video is gone.", None, "video_not_ready") from error
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
+    return target.name
+
+
+def _queue_full(caller: Caller) -> ApiError:
+    return ApiError(
+        429,
+        f"There are {caller.limits.max_queued} videos waiting or being made already: try again later.",
+        code="queue_full",
+        kind="rate_limit_error",
+        headers={"retry-after": "30", "x-should-retry": "false"},
+    )

@@ -1,0 +1,354 @@
+"""The OpenAPI document of what is read by hand: bodies, answers, examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from khayal.server.requests import fields_of, kinds, options
+
+EXAMPLE_VIDEO = {
+    "id": "video_3f0c9a52b7a94c0bb1a7d8f2b0f5a1de",
+    "object": "video",
+    "model": "khayal",
+    "status": "in_progress",
+    "progress": 42,
+    "created_at": 1790000000,
+    "completed_at": None,
+    "expires_at": None,
+    "size": "1280x720",
+    "seconds": "4",
+    "prompt": "A red ball bounces on the grass.",
+    "remixed_from_video_id": None,
+    "error": None,
+}
+EXAMPLE_JOB = {
+    "id": "video_3f0c9a52b7a94c0bb1a7d8f2b0f5a1de",
+    "object": "khayal.job",
+    "task": "extend",
+    "status": "running",
+    "progress": 42,
+    "stage": "denoise",
+    "step": 10,
+    "num_steps": 20,
+    "place": None,
+    "prompt": "it rolls away",
+    "model": "khayal",
+    "result": None,
+    "error": None,
+}
+_TEXT, _INTEGER, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
+_OBJECT = {"type": "object"}
+_FILE = {"type": "string", "format": "binary"}
+_NULLABLE = {"id", "object", "model", "status", "progress", "created_at", "size", "seconds"}
+
+VIDEO = {
+    "type": "object",
+    "required": sorted(EXAMPLE_VIDEO),
+    "properties": {
+        **{name: {"type": ["string", "null"]} for name in EXAMPLE_VIDEO},
+        **{name: {"type": "string"} for name in _NULLABLE},
+        **{name: {"type": ["integer", "null"]} for name in ("completed_at", "expires_at")},
+        **dict.fromkeys(("progress", "created_at"), _INTEGER),
+        "status": {"type": "string", "enum": ["queued", "in_progress", "completed", "failed"]},
+        "error": {"type": ["object", "null"], "properties": {"code": _TEXT, "message": _TEXT}},
+    },
+}
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                name: {"type": ["string", "null"]} for name in ("message", "type", "param", "code")
+            },
+        }
+    },
+}
+_SHARED = {
+    "num_inference_steps": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "guidance_scale": {"type": "number", "minimum": 0, "maximum": 100},
+    "negative_prompt": _TEXT,
+    "seed": {"type": "integer", "minimum": 0},
+}
+_PROMPT = {"type": "string", "minLength": 1, "maxLength": 32000}
+_VIDEO_REFERENCE = {"anyOf": [_FILE, {"type": "object", "required": ["id"], "properties": {"id": _TEXT}}]}
+_STRENGTH = {"anyOf": [{"type": "string", "enum": ["subtle", "mild", "strong"]}, _NUMBER]}
+_CREATE = {
+    "type": "object",
+    "required": ["prompt"],
+    "properties": {
+        "prompt": _PROMPT,
+        "model": _TEXT,
+        "seconds": {"type": "string", "default": "4", "examples": ["4", "8", "12"]},
+        "size": {"type": "string", "default": "720x1280", "pattern": r"^\d{2,5}x\d{2,5}$"},
+        "input_reference": {"anyOf": [_FILE, {"type": "object", "properties": {"image_url": _TEXT}}]},
+        "characters": {"type": "array", "items": {"type": "object", "properties": {"id": _TEXT}}},
+        "fps": {"type": "number", "exclusiveMinimum": 0},
+        "num_frames": {"type": "integer", "minimum": 1},
+        **_SHARED,
+    },
+}
+
+
+def _body(schema: Mapping[str, Any], *examples: Mapping[str, Any], is_form: bool = False) -> dict[str, Any]:
+    """A request body, as JSON and as a form."""
+    named = {f"example {number}": {"value": given} for number, given in enumerate(examples, start=1)}
+    told = {"schema": schema, **({"examples": named} if named else {})}
+    kinds_of_body = {"multipart/form-data": {"schema": schema}}
+    if not is_form:
+        kinds_of_body = {"application/json": told, **kinds_of_body}
+    return {"requestBody": {"required": True, "content": kinds_of_body}}
+
+
+def _answers(
+    schema: Mapping[str, Any] | None, example: Any = None, kind: str = "application/json"
+) -> dict[int | str, dict[str, Any]]:
+    told: dict[str, Any] = {"schema": schema or _FILE}
+    others: dict[int | str, dict[str, Any]]
+    if example is not None:
+        told["example"] = example
+    error = {"content": {"application/json": {"schema": ERROR}}}
+    refused = {
+        400: "What was sent cannot be used.",
+        401: "No API key in force.",
+        404: "There is no such thing.",
+    }
+    refused |= {409: "Not yet.", 413: "Too large.", 429: "Too much at once."}
+    others = {status: {"description": text, **error} for status, text in refused.items()}
+    return {200: {"description": "Done.", "content": {kind: told}}, **others}
+
+
+def _query(name: str, schema: Mapping[str, Any], text: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": _TEXT}
+
+
+def _document(
+    summary: str,
+    operation: str,
+    answers: dict[int | str, dict[str, Any]],
+    extra: Mapping[str, Any] | None = None,
+    *parameters: Mapping[str, Any],
+) -> dict[str, Any]:
+    extra = {**(extra or {}), **({"parameters": list(parameters)} if parameters else {})}
+    return {"summary": summary, "operation_id": operation, "responses": answers, "openapi_extra": extra}
+
+
+_REMIX = {
+    "type": "object",
+    "required": ["prompt"],
+    "properties": {"prompt": _PROMPT, "strength": _STRENGTH, "model": _TEXT, **_SHARED},
+}
+_EDIT = {
+    **_REMIX,
+    "required": ["prompt", "video"],
+    "properties": {**_REMIX["properties"], "video": _VIDEO_REFERENCE},  # type: ignore[dict-item]
+}
+_EXTEND = {
+    "type": "object",
+    "required": ["prompt", "seconds", "video"],
+    "properties": {"prompt": _PROMPT, "seconds": _TEXT, "video": _VIDEO_REFERENCE, "model": _TEXT, **_SHARED},
+}
+_CHARACTER = {
+    "type": "object",
+    "properties": {"id": _TEXT, "object": _TEXT, "name": _TEXT, "created_at": _INTEGER},
+}
+_PAGE = {
+    "type": "object",
+    "properties": {
+        "object": _TEXT,
+        "data": {"type": "array", "items": VIDEO},
+        "first_id": {"type": ["string", "null"]},
+        "last_id": {"type": ["string", "null"]},
+        "has_more": {"type": "boolean"},
+    },
+}
+_ID = _path("video_id")
+_A_VIDEO = _answers(VIDEO, EXAMPLE_VIDEO)
+
+CREATE = _document(
+    "Make a video from a prompt, or bring an image to life",
+    "create_video",
+    _A_VIDEO,
+    _body(
+        _CREATE,
+        {"prompt": "A red ball bounces on the grass.", "seconds": "4", "size": "1280x720"},
+        {"prompt": "It rolls away.", "input_reference": {"image_url": "data:image/png;base64,…"}, "seed": 7},
+    ),
+)
+LIST = _document(
+    "List videos, page after page",
+    "list_videos",
+    _answers(_PAGE),
+    None,
+    _query("after", _TEXT, "The last id of the page before."),
+    _query("limit", {"type": "integer", "minimum": 0, "maximum": 100, "default": 20}, "Videos in a page."),
+    _query(
+        "order", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}, "Oldest or newest first."
+    ),
+)
+RETRIEVE = _document("How far a video is", "retrieve_video", _A_VIDEO, None, _ID)
+DELETE = _document(
+    "Delete a video that is completed or failed",
+    "delete_video",
+    _answers(_OBJECT, {"id": EXAMPLE_VIDEO["id"], "object": "video.deleted", "deleted": True}),
+    None,
+    _ID,
+)
+CONTENT = _document(
+    "Download a video, its thumbnail, or a sheet of its frames",
+    "download_video_content",
+    _answers(None, kind="video/mp4"),
+    None,
+    _ID,
+    _query(
+        "variant",
+        {"type": "string", "enum": ["video", "thumbnail", "spritesheet"], "default": "video"},
+        "mp4, webp or jpg.",
+    ),
+)
+REMIX = _document(
+    "Imagine a video anew, part of the way",
+    "remix_video",
+    _A_VIDEO,
+    _body(_REMIX, {"prompt": "The ball is made of glass."}),
+    _ID,
+)
+EDIT = _document(
+    "Change a video, by its id or uploaded",
+    "edit_video",
+    _A_VIDEO,
+    _body(_EDIT, {"prompt": "At night.", "video": {"id": EXAMPLE_VIDEO["id"]}}),
+)
+EXTEND = _document(
+    "Let a video go on",
+    "extend_video",
+    _A_VIDEO,
+    _body(_EXTEND, {"prompt": "It rolls away.", "seconds": "4", "video": {"id": EXAMPLE_VIDEO["id"]}}),
+)
+CREATE_CHARACTER = _document(
+    "Keep a clip of somebody, to be shown again",
+    "create_character",
+    _answers(_CHARACTER),
+    _body(
+        {
+            "type": "object",
+            "required": ["name", "video"],
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": 80},
+                "video": _VIDEO_REFERENCE,
+            },
+        },
+        is_form=True,
+    ),
+)
+CHARACTER = _document("A character", "retrieve_character", _answers(_CHARACTER), None, _path("character_id"))
+MODELS = _document("The models of this server", "list_models", _answers(_OBJECT))
+
+# --- khayal's own
+
+JOB = {"type": "object", "properties": {name: {} for name in EXAMPLE_JOB}}
+_A_JOB = _answers(JOB, EXAMPLE_JOB)
+_JOB_ID = _path("job_id")
+JOBS = _document(
+    "List jobs, with search",
+    "list_jobs",
+    _answers(_OBJECT),
+    None,
+    _query("after", _TEXT, "The last id of the page before."),
+    _query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Jobs in a page."),
+    _query("search", _TEXT, "Words of the prompt."),
+)
+JOB_RETRIEVE = _document("A job, live", "retrieve_job", _A_JOB, None, _JOB_ID)
+JOB_CANCEL = _document("Stop a job within one step", "cancel_job", _A_JOB, None, _JOB_ID)
+JOB_DELETE = _document("Delete a job that is over", "delete_job", _answers(_OBJECT), None, _JOB_ID)
+JOB_CONTENT = {**CONTENT, "operation_id": "download_job_content"}
+JOB_CONTENT["openapi_extra"] = {"parameters": [_JOB_ID, *CONTENT["openapi_extra"]["parameters"][1:]]}
+CHARACTERS = _document("All characters", "list_characters", _answers(_OBJECT))
+CHARACTER_DELETE = _document(
+    "Delete a character", "delete_character", _answers(_OBJECT), None, _path("character_id")
+)
+TASKS = _document("What can be asked for", "list_tasks", _answers(_OBJECT))
+CARDS = _document("What each model can do", "list_cards", _answers(_OBJECT))
+
+_EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "generate": ({"prompt": "A red ball bounces on the grass.", "seconds": 4, "size": [1280, 704]},),
+    "animate": ({"prompt": "It rolls away.", "image": {"url": "data:image/png;base64,…"}},),
+    "extend": ({"prompt": "It rolls away.", "clip": {"id": EXAMPLE_VIDEO["id"]}, "seconds": 2},),
+    "fill": (
+        {"prompt": "", "clip": {"id": EXAMPLE_VIDEO["id"]}, "missing": [[1.0, 2.5]]},
+        {"prompt": "The sun rises.", "keyframes": [[0, {"url": "data:…"}], [2, {"url": "data:…"}]]},
+    ),
+    "connect": ({"first": {"id": EXAMPLE_VIDEO["id"]}, "second": {"id": "video_…"}, "seconds": 1},),
+    "loop": ({"clip": {"id": EXAMPLE_VIDEO["id"]}},),
+    "remix": ({"prompt": "Made of glass.", "clip": {"id": EXAMPLE_VIDEO["id"]}, "strength": "subtle"},),
+    "storyboard": (
+        {
+            "shots": [{"prompt": "{mo} wakes up", "seconds": 2}, {"prompt": "{mo} runs", "seconds": 2}],
+            "cast": [{"name": "mo", "description": "a small red fox"}],
+        },
+    ),
+}
+
+
+def task_document(task: str) -> dict[str, Any]:
+    """The call that asks for one of the tasks."""
+    kind = kinds()[task]
+    summary = (kind.__doc__ or task).strip().splitlines()[0]
+    return _document(summary, f"task_{task}", _A_JOB, _body(schema_of(kind), *_EXAMPLES.get(task, ())))
+
+
+def schema_of(kind: type) -> dict[str, Any]:
+    """The JSON schema of a request type, from its annotations."""
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    hints = fields_of(kind)
+    required = [name for name in hints if defaults[name] is dataclasses.MISSING]
+    properties = {name: _schema(hint) for name, hint in hints.items()}
+    if hasattr(kind, "task"):
+        properties["model"] = _TEXT
+    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    plain = {
+        str: _TEXT,
+        int: _INTEGER,
+        float: _NUMBER,
+        bool: {"type": "boolean"},
+        type(None): {"type": "null"},
+    }
+    found: list[dict[str, Any]] = []
+    for option in options(hint):
+        arguments = typing.get_args(option)
+        if option in plain:
+            found.append(plain[option])
+        elif dataclasses.is_dataclass(option) and isinstance(option, type):
+            found.append(schema_of(option))
+        elif typing.get_origin(option) is tuple and arguments[-1] is ...:
+            found.append({"type": "array", "items": _schema(arguments[0])})
+        elif typing.get_origin(option) is tuple:
+            items = [_schema(one) for one in arguments]
+            count = len(items)
+            found.append({"type": "array", "prefixItems": items, "minItems": count, "maxItems": count})
+        else:
+            found.append(MEDIA)
+    return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+MEDIA = {
+    "description": "A file of the form; or {id} of a video or a character; or {url}, https: or data:.",
+    "anyOf": [
+        _FILE,
+        {"type": "object", "required": ["id"], "properties": {"id": _TEXT}},
+        {"type": "object", "required": ["url"], "properties": {"url": _TEXT}},
+        {"type": "null"},
+    ],
+}
