@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from khayal.checkpoint.defaults import Defaults
-from khayal.evaluate.labels import PROBE, labels_of
 from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.evaluate.labels import PROBE, labels_of
 from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig

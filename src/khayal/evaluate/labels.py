@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from khayal.model.probe import ProbeConfig, ProbeLabels
 from khayal.world.facts import facts_of, visible_frames
@@ -42,13 +42,13 @@ def labels_of(truth: Truth, config: ProbeConfig = PROBE) -> ProbeLabels:
         directions[0, row] = config.directions.index(going) if going else len(config.directions)
     is_seen = torch.zeros(1, num, steps, dtype=torch.bool)
     boxes = torch.zeros(1, num, steps, 4)
+    by_step = frames_seen(truth.num_frames, truth.fps, config).reshape(steps, -1)
     for number, actor in enumerate(truth.actors):
         row = config.colours.index(actor.colour)
         seen = visible_frames(truth, number, 0, truth.num_frames)
-        by_step = np.array_split(np.arange(truth.num_frames), steps)
         box = centred(np.array(truth.frames.actors[number].box))
-        is_seen[0, row] = torch.tensor([bool(seen[frames].all()) for frames in by_step])
-        boxes[0, row] = torch.tensor(np.stack([box[frames].mean(axis=0) for frames in by_step])).float()
+        is_seen[0, row] = torch.from_numpy(seen[by_step].all(axis=1))
+        boxes[0, row] = torch.from_numpy(box[by_step].mean(axis=1)).float()
     is_one_shot = len(truth.shots) == 1
     return ProbeLabels(
         kinds=kinds,
@@ -61,6 +61,12 @@ def labels_of(truth: Truth, config: ProbeConfig = PROBE) -> ProbeLabels:
         moves=torch.tensor([config.moves.index(truth.shots[0].move) if is_one_shot else NOT_ASKED]),
         is_cut=torch.tensor([not is_one_shot]),
     )
+
+
+def frames_seen(num_frames: int, fps: float, config: ProbeConfig) -> Int[np.ndarray, "f"]:
+    """The frames of a clip that the probe looks at; a clip that is too short stands still at its end."""
+    times = (np.arange(config.num_frames) + 0.5) / config.fps
+    return np.minimum((times * fps).astype(np.int64), num_frames - 1)
 
 
 def centred(boxes: Float[np.ndarray, "f 4"]) -> Float[np.ndarray, "f 4"]:

@@ -173,7 +173,7 @@ def losses(reading: ProbeReading, labels: ProbeLabels) -> dict[str, Tensor]:
     there = is_actor.flatten().float()
     apart = (reading.boxes - labels.boxes).abs().mean(-1)
     seen = labels.is_seen.float()
-    inside = _inside(labels.boxes, reading.where.shape[-2:])
+    inside = _inside(labels.boxes, reading.where.shape[-2], reading.where.shape[-1])
     under = (reading.where + inside.clamp(min=1e-6).log()).flatten(-2).logsumexp(-1)
     num_seen = seen.sum().clamp(min=1)
     return {
@@ -197,10 +197,10 @@ def _answer(logits: Tensor, labels: Tensor) -> Tensor:
     return (wrong * asked).sum() / asked.sum().clamp(min=1)
 
 
-def _inside(boxes: Tensor, size: tuple[int, int]) -> Float[Tensor, "b n t h w"]:
+def _inside(boxes: Tensor, height: int, width: int) -> Float[Tensor, "b n t h w"]:
     """How much of each cell of a grid lies in a box."""
     shares = []
-    for axis, count in ((1, size[0]), (0, size[1])):
+    for axis, count in ((1, height), (0, width)):
         low = torch.arange(count, device=boxes.device) / count
         begin = (boxes[..., axis] - boxes[..., axis + 2] / 2)[..., None]
         end = (boxes[..., axis] + boxes[..., axis + 2] / 2)[..., None]
