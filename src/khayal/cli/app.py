@@ -17,6 +17,7 @@ import click
 import khayal
 from khayal.cli.animate import animate
 from khayal.cli.data import data
+from khayal.cli.evaluate import evaluate
 from khayal.cli.generate import generate
 from khayal.cli.interrupt import STOPPED
 from khayal.cli.keys import keys
@@ -83,6 +84,7 @@ app.add_command(models)
 app.add_command(world)
 app.add_command(data)
 app.add_command(train)
+app.add_command(evaluate)
 app.add_command(serve)
 app.add_command(keys)
 app.add_command(verify)
