@@ -303,7 +303,7 @@ def probe(run: Path, batch: int = 10, rate: float = 5e-3) -> TrainConfig:
         minutes=15,
         seed=PROBE_SEED,
         optimiser=OptimiserConfig(
-            matrix_learning_rate=rate, learning_rate=2e-3, warmup_steps=20, decay_share=0.4
+            matrix_learning_rate=rate, learning_rate=0.4 * rate, warmup_steps=20, decay_share=0.7
         ),
         averages=(0.98,),
     )
