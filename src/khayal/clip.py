@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from khayal import images, video_reader, video_writer
-from khayal.destination import check_output
+from khayal.destination import check_originals, check_output
 from khayal.errors import InputError
+from khayal.sound import Sound, has_sound
 
 __all__ = ["Clip", "check_output", "contact_sheet"]
 
@@ -37,6 +38,7 @@ class Clip:
         num_frames: how many frames a pass gives. A broken file may give fewer.
         details: what is worth recording about the clip: prompt, seed, model, “notes” for the user…
         seek: the same from any frame on, where that costs less than a pass.
+        sounds: what is heard, and when.
 
     Raises:
         InputError: the rate, the size or the number of frames is not positive.
@@ -51,10 +53,12 @@ class Clip:
         num_frames: int,
         details: Mapping[str, Any] | None = None,
         seek: Callable[[int], Iterator[Frames]] | None = None,
+        sounds: Sequence[Sound] = (),
     ) -> None:
         if fps <= 0 or min(size) < 1 or num_frames < 1:
             raise InputError(f"A clip cannot have {num_frames} frames of {size[0]}×{size[1]} at {fps} fps")
         self._source, self._seek = source, seek
+        self.sounds = tuple(sounds)
         self.fps, self.size, self.num_frames = fps, size, num_frames
         self.details: Mapping[str, Any] = MappingProxyType(dict(details or {}))
 
@@ -106,6 +110,9 @@ class Clip:
             num_frames=video.num_frames,
             details=details,
             seek=lambda first: video_reader.read(video, first),
+            sounds=[Sound(path=video.path, start=video.start, seconds=video.num_frames / video.fps)]
+            if has_sound(video.path)
+            else [],
         )
 
     @property
@@ -179,7 +186,15 @@ class Clip:
             rates = f"from {float(self.fps):g} to {float(rate):g} fps"
             note = f"Resampled {rates}: for each moment the nearest frame."
             details["notes"] = (*self.details.get("notes", ()), note)
-        return Clip(source, fps=rate, size=self.size, num_frames=num_frames, details=details, seek=source)
+        return Clip(
+            source,
+            fps=rate,
+            size=self.size,
+            num_frames=num_frames,
+            details=details,
+            seek=source,
+            sounds=self.sounds,
+        )
 
     def for_file(self, path: str | Path) -> Clip:
         """The clip as a file of that name holds it: a gif is never faster than browsers show."""
@@ -190,6 +205,8 @@ class Clip:
 
     def save(self, path: str | Path, on_frame: Callable[[int], None] | None = None) -> Path:
         """Stream the frames into a file, whose format its extension tells.
+
+        Sound is kept where the format has it (`.mp4`, `.webm`).
 
         - `.mp4`: H.264, yuv420p, BT.709, index in front: plays in a browser. While it grows,
           `NAME.MARK.part.mp4` can be played. Odd sizes get one more column or row, a copy of the last.
@@ -213,8 +230,11 @@ class Clip:
             OutputError: it cannot be written.
         """
         target = check_output(path, num_frames=self.num_frames)
+        check_originals(target, self.details.get("originals", ()))
         clip = self.for_file(target)
-        video_writer.write(clip, target, fps=clip.fps, num_frames=clip.num_frames, on_frame=on_frame)
+        video_writer.write(
+            clip, target, fps=clip.fps, num_frames=clip.num_frames, sounds=clip.sounds, on_frame=on_frame
+        )
         return target
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -55,6 +55,21 @@ def check_output(path: str | Path, *, num_frames: int | None = None) -> Path:
             fix="choose another name, in a folder that you can write to",
         ) from error
     return target
+
+
+def check_originals(target: Path, originals: Iterable[str | Path]) -> None:
+    """Refuse to write over a file from which the result is made.
+
+    Raises:
+        OutputError: the target is one of them.
+    """
+    for original in originals:
+        if os.path.exists(target) and os.path.exists(original) and os.path.samefile(target, original):
+            raise OutputError(
+                f"{target} is not overwritten",
+                why="the video is made from it",
+                fix="choose another name",
+            )
 
 
 def is_folder(target: Path) -> bool:

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from khayal.clip import Clip
 from khayal.errors import InputError
 from khayal.images import as_pixels, fit_image, open_image
+from khayal.sound import Sound
 from khayal.tasks import Medium
 
 _KEPT = 64
@@ -33,6 +34,7 @@ class Footage:
         name: what to call it.
         path: the file, or None.
         notes: what was changed, for the user.
+        sounds: what is heard in it.
 
     Raises:
         InputError: it cannot be read.
@@ -45,6 +47,7 @@ class Footage:
         self.name = self.path.name if self.path else "The image" if medium.is_still else "The clip"
         self.notes: list[str] = []
         self._kept: dict[int, np.ndarray] = {}
+        self.sounds: tuple[Sound, ...] = ()
         self._clip: Clip | None = None
         self.num_frames = 1
         if medium.is_still:
@@ -102,6 +105,7 @@ class Footage:
         if clip.fps != fps:
             self.notes.append(f"{self.name} was resampled from {float(clip.fps):g} to {float(fps):g} fps.")
         clip = clip.at_fps(fps)
+        self.sounds = clip.sounds
         self.num_frames = self._readable(clip) if self.path else clip.num_frames
         return clip
 

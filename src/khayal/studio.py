@@ -8,7 +8,7 @@ clip.save("ball.mp4")
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from khayal.memory import (
 from khayal.model.wan_autoencoder import WanAutoencoderConfig
 from khayal.rollout import Choices, OnStep, Progress, Rollout, Text
 from khayal.settings import Settings
+from khayal.sound import Sound
 from khayal.tasks import Basis, Plan, Request
 from khayal.timeline import Timeline
 
@@ -135,6 +136,40 @@ class Studio:
         request = tasks.AnimateRequest(image=image, prompt=prompt, **settings)
         return self.run(request, noise=noise, on_step=on_step)
 
+    def extend(self, clip: str | Path | Clip, prompt: str = "", **settings: Any) -> Clip:
+        """A clip goes on for `seconds`, or begins so much earlier (`backward=True`).
+
+        Here and below, `clip` is a file or a `khayal.Clip`, and `settings` are the fields of the request
+        (here `khayal.tasks.ExtendRequest`) and of `run`.
+        """
+        return self._do(tasks.ExtendRequest, clip=clip, prompt=prompt, **settings)
+
+    def fill(self, clip: str | Path | Clip | None = None, prompt: str = "", **settings: Any) -> Clip:
+        """What is `missing` in a clip, or all between `keyframes`; see `khayal.tasks.FillRequest`."""
+        return self._do(tasks.FillRequest, clip=clip, prompt=prompt, **settings)
+
+    def connect(
+        self, first: str | Path | Clip, second: str | Path | Clip, prompt: str = "", **settings: Any
+    ) -> Clip:
+        """Two clips, and `seconds` between them; see `khayal.tasks.ConnectRequest`."""
+        return self._do(tasks.ConnectRequest, first=first, second=second, prompt=prompt, **settings)
+
+    def loop(self, clip: str | Path | Clip, prompt: str = "", **settings: Any) -> Clip:
+        """A clip, and `seconds` that lead back to its beginning; see `khayal.tasks.LoopRequest`."""
+        return self._do(tasks.LoopRequest, clip=clip, prompt=prompt, **settings)
+
+    def remix(self, clip: str | Path | Clip, prompt: str, **settings: Any) -> Clip:
+        """A clip imagined anew, by its `strength`; see `khayal.tasks.RemixRequest`."""
+        return self._do(tasks.RemixRequest, clip=clip, prompt=prompt, **settings)
+
+    def storyboard(self, shots: Sequence[tasks.Shot], prompt: str = "", **settings: Any) -> Clip:
+        """Shots with the same characters and places; see `khayal.tasks.StoryboardRequest`."""
+        return self._do(tasks.StoryboardRequest, shots=shots, prompt=prompt, **settings)
+
+    def _do(self, kind: type[Request], **given: Any) -> Clip:
+        how = {name: given.pop(name) for name in ("noise", "on_step", "keep") if name in given}
+        return self.run(kind(**given), **how)
+
     def run(
         self,
         request: Request,
@@ -193,6 +228,10 @@ class Studio:
             "num_frames": plan.num_frames,
             "fps": float(self.timeline.fps),
             "memory": residence.name,
+            "flow_shift": self.checkpoint.scheduler.flow_shift,
+            "canvases": [[_told(column) for column in sketch.columns] for sketch in plan.canvases],
+            "canvas_seconds": rollout.seconds,
+            "originals": [str(footage.path) for footage in media if footage.path],
             "denoise_seconds": round(time.monotonic() - started, 3),
             "notes": notes,
         }
@@ -202,6 +241,7 @@ class Studio:
             size=settings.size,
             num_frames=plan.num_frames,
             details=details,
+            sounds=_sounds(plan, media, self.timeline),
         )
         return clip if request.fps is None else clip.at_fps(request.fps)
 
@@ -337,6 +377,29 @@ def to_pixels(frames: Float[Tensor, "1 3 f h w"]) -> UInt8[np.ndarray, "f h w 3"
     levels = (frames[0].float() * 0.5 + 0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
     pixels: np.ndarray = levels.permute(1, 2, 3, 0).cpu().contiguous().numpy()
     return pixels
+
+
+def _sounds(plan: Plan, media: list[Footage], timeline: Timeline) -> list[Sound]:
+    """What is heard where the user's own frames are shown."""
+    found: list[Sound] = []
+    at = 0
+    for passage in plan.passages:
+        if isinstance(passage, int):
+            at += plan.canvases[passage].num_frames
+            continue
+        first, seconds, place = (
+            timeline.seconds(count) for count in (passage.first_frame, passage.num_frames, at)
+        )
+        parts = (sound.part(first, seconds, place) for sound in media[passage.index].sounds)
+        found += [part for part in parts if part is not None]
+        at += passage.num_frames
+    return found
+
+
+def _told(column: tasks.Column) -> dict[str, Any]:
+    """A column as it is recorded."""
+    names = ("position", "level", "is_known", "is_shown", "is_aside", "shot")
+    return {name: getattr(column, name) for name in names}
 
 
 def _check_noise(given: object, shape: tuple[int, ...]) -> None:

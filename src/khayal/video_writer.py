@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from jaxtyping import UInt8
 
 from khayal.destination import FRAME_NAME, part_folder_of, part_of, replace_folder
 from khayal.errors import CapacityError, KhayalError, OutputError
+from khayal.sound import Sound, packets
 
 FASTEST_GIF = Fraction(50)
 """Browsers show gif delays under 2/100 s as 10/100 s, so faster clips are resampled to this."""
@@ -69,6 +71,7 @@ def write(
     *,
     fps: Fraction,
     num_frames: int,
+    sounds: Sequence[Sound] = (),
     on_frame: Callable[[int], None] | None = None,
 ) -> None:
     """Stream `chunks` into `target`, a path that `check_output` returned.
@@ -78,6 +81,7 @@ def write(
         target: its suffix tells the format; without one it is a folder of pngs.
         fps: frames per second, for a gif at most `FASTEST_GIF`.
         num_frames: how many frames are expected; a gif takes its palette from a sample of them.
+        sounds: what is heard, where the format has sound.
         on_frame: called with the number of frames written so far; what it raises stops the work.
 
     Raises:
@@ -88,7 +92,7 @@ def write(
     from av.error import FFmpegError
 
     try:
-        _write(_counted(chunks, on_frame), target, fps, num_frames)
+        _write(_counted(chunks, on_frame), target, fps, num_frames, sounds)
     except MemoryError as error:
         raise CapacityError(
             f"The memory ran out while {target} was written",
@@ -103,14 +107,21 @@ def write(
         ) from error
 
 
-def _write(chunks: Iterator[Frames], target: Path, fps: Fraction, num_frames: int) -> None:
+def _write(
+    chunks: Iterator[Frames], target: Path, fps: Fraction, num_frames: int, sounds: Sequence[Sound]
+) -> None:
     match target.suffix.lower():
         case ".mp4":
-            _write_mp4(chunks, target, fps)
+            with part_of(target) as part, part_of(target, "whole") as whole:
+                _encode(chunks, part, H264, fps)
+                _remux(part, whole, "aac", sounds, num_frames / fps)
+                os.replace(whole, target)
         case ".webm":
-            with part_of(target) as part:
+            with part_of(target) as part, part_of(target, "whole") as whole:
                 _encode(chunks, part, VP9, fps)
-                os.replace(part, target)
+                if sounds:
+                    _remux(part, whole, "libopus", sounds, num_frames / fps)
+                os.replace(whole if sounds else part, target)
         case ".gif":
             _write_gif(chunks, target, fps, num_frames)
         case ".png":
@@ -143,13 +154,6 @@ def _next(source: Iterator[Frames], num_done: int) -> Frames | None:
             f"The frames could not be made after the first {num_done}",
             why=getattr(error, "strerror", None) or str(error),
         ) from error
-
-
-def _write_mp4(chunks: Iterator[Frames], target: Path, fps: Fraction) -> None:
-    with part_of(target) as part, part_of(target, "whole") as whole:
-        _encode(chunks, part, H264, fps)
-        _remux(part, whole)
-        os.replace(whole, target)
 
 
 def _write_gif(chunks: Iterator[Frames], target: Path, fps: Fraction, num_frames: int) -> None:
@@ -237,19 +241,26 @@ def _to_bt709(stream: Any, width: int, height: int) -> Callable[[Any], Any]:
     return convert
 
 
-def _remux(source: Path, target: Path) -> None:
-    """The same packets from time zero, with the index in front, so that a browser starts at once."""
+def _remux(source: Path, target: Path, codec: str, sounds: Sequence[Sound], seconds: Fraction) -> None:
+    """The same packets from time zero, the index in front so that a browser starts at once, and sound."""
     import av
 
-    with av.open(str(source)) as read, av.open(str(target), "w", options={"movflags": "faststart"}) as out:
+    options = {"movflags": "faststart"} if target.suffix.lower() == ".mp4" else {}
+    with av.open(str(source)) as read, av.open(str(target), "w", options=options) as out:
         stream = out.add_stream_from_template(read.streams.video[0])
-        delay: Any = None  # of the encoder's reordering: a fragmented file cannot begin before zero
-        packet: Any
-        for packet in read.demux(video=0):
-            if packet.dts is None:
-                continue
-            delay = packet.pts if delay is None else delay
-            packet.pts, packet.dts, packet.stream = packet.pts - delay, packet.dts - delay, stream
+
+        def pictures() -> Iterator[Any]:
+            delay: Any = None  # of the encoder's reordering: a fragmented file cannot begin before zero
+            packet: Any
+            for packet in read.demux(video=0):
+                if packet.dts is None:
+                    continue
+                delay = packet.pts if delay is None else delay
+                packet.pts, packet.dts, packet.stream = packet.pts - delay, packet.dts - delay, stream
+                yield packet
+
+        heard = packets(out, codec, sounds, seconds) if sounds else iter(())
+        for packet in heapq.merge(pictures(), heard, key=lambda packet: packet.dts * packet.time_base):
             out.mux(packet)
 
 

@@ -7,21 +7,15 @@ from typing import Any
 import click
 
 from khayal.cli.making import make
-from khayal.cli.options import making_options, prompt_of
+from khayal.cli.options import fit_option, making_options, prompt_of
 from khayal.tasks import AnimateRequest
 
 
 @click.command()
 @click.argument("image")
 @click.argument("prompt", nargs=-1)
-@making_options
-@click.option(
-    "--fit",
-    type=click.Choice(["crop", "pad"]),
-    default="crop",
-    show_default=True,
-    help="An image of another shape is cropped, or padded with black.",
-)
+@making_options()
+@fit_option
 def animate(image: str, prompt: tuple[str, ...], fit: str, **options: Any) -> None:
     """Bring an image to life: it becomes the first frame.
 

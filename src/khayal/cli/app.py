@@ -16,19 +16,26 @@ import click
 
 import khayal
 from khayal.cli.animate import animate
+from khayal.cli.connect import connect
 from khayal.cli.data import data
 from khayal.cli.evaluate import evaluate
+from khayal.cli.extend import extend
+from khayal.cli.fill import fill
 from khayal.cli.generate import generate
 from khayal.cli.interrupt import STOPPED
 from khayal.cli.keys import keys
+from khayal.cli.loop import loop
 from khayal.cli.models import models
+from khayal.cli.remix import remix
 from khayal.cli.serve import serve
+from khayal.cli.storyboard import storyboard
 from khayal.cli.train import train
 from khayal.cli.verify import verify
 from khayal.cli.world import world
 from khayal.errors import Cancelled, KhayalError
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".heic")
+_CLIPS = (".mp4", ".webm", ".mov", ".mkv", ".gif", ".avi", ".m4v")
 
 
 class PromptGroup(click.Group):
@@ -57,6 +64,8 @@ class PromptGroup(click.Group):
             )
         if word.lower().endswith(_IMAGES) and os.path.exists(word):
             raise click.UsageError(f"“{word}” is an image. To bring it to life: khayal animate {word}")
+        if word.lower().endswith(_CLIPS) and os.path.exists(word):
+            raise click.UsageError(f"“{word}” is a clip. To let it go on: khayal extend {word}")
 
 
 @click.group(
@@ -78,8 +87,8 @@ def app() -> None:
     """
 
 
-app.add_command(generate)
-app.add_command(animate)
+for task in (generate, animate, extend, fill, connect, loop, remix, storyboard):
+    app.add_command(task)
 app.add_command(models)
 app.add_command(world)
 app.add_command(data)

@@ -13,7 +13,7 @@ from khayal.tasks import GenerateRequest
 
 @click.command()
 @click.argument("prompt", nargs=-1, required=True)
-@making_options
+@making_options()
 def generate(prompt: tuple[str, ...], **options: Any) -> None:
     """Make a video from a sentence.
 
@@ -24,6 +24,9 @@ def generate(prompt: tuple[str, ...], **options: Any) -> None:
     khayal generate "a paper boat" --variations 4
     khayal generate "a portrait in oil" --seconds 0 --out portrait.png
     khayal generate - --json < prompt.txt
+
+    A prompt may tell of several shots: "First a red ball rolls. Then cut to a blue cube." What is longer
+    than the model makes at once is made window after window: --seconds 60.
 
     The prompt may be several words without quotes; “-” reads it from stdin. Length, size, rate,
     steps, guidance and solver that are not given are the model's own, kept in its folder.

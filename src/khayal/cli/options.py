@@ -73,14 +73,6 @@ _FROM_MODEL = "the model's"
 
 _SHAPE = (
     click.option(
-        "--seconds",
-        "-s",
-        type=float,
-        metavar="S",
-        show_default=_FROM_MODEL,
-        help="Total length; 0 makes one image.",
-    ),
-    click.option(
         "--size",
         type=Size(),
         metavar="WxH",
@@ -153,15 +145,105 @@ _RESULT = (
         help="mp4, webm, gif, png by extension, or a folder/ of pngs. By default a new file here, named "
         "after the prompt and the seed.",
     ),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Keep every finished window beside --out until the video is complete; after an interruption the "
+        "same command goes on from there.",
+    ),
+    click.option(
+        "--report",
+        metavar="DIR",
+        help="Write a page with the noise table of each canvas, a contact sheet and the timings.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
 )
 
+_ENHANCE = click.option(
+    "--enhance",
+    metavar="URL",
+    is_flag=False,
+    flag_value="",
+    envvar="KHAYAL_ENHANCE",
+    help="Expand the prompt first: by an OpenAI-compatible chat endpoint, such as http://localhost:8080/v1 "
+    "(its key from KHAYAL_ENHANCE_KEY, its model from KHAYAL_ENHANCE_MODEL), or without URL by khayal's own "
+    "grammar, for khayal's own model.",
+)
 
-def making_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that makes a video, in the order in which help shows them."""
-    for option in reversed((_MODEL, *_SHAPE, *_SAMPLING, *_MACHINE, *_RESULT)):
-        command = option(command)
-    return command
+TOTAL = "Total length; 0 makes one image."
+
+fit_option = click.option(
+    "--fit",
+    type=click.Choice(["crop", "pad"]),
+    default="crop",
+    show_default=True,
+    help="Pictures of another shape are cropped, or padded with black.",
+)
+
+
+def making_options(
+    seconds: str | None = TOTAL, *, default: str = _FROM_MODEL
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of a command that makes a video, in the order in which help shows them.
+
+    Args:
+        seconds: what `--seconds` means to it, or None where it has none.
+        default: what it is when nobody says.
+    """
+    length = click.option("--seconds", "-s", type=float, metavar="S", show_default=default, help=seconds)
+    first = (_MODEL,) if seconds is None else (_MODEL, length)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed((*first, *_SHAPE, *_SAMPLING, _ENHANCE, *_MACHINE, *_RESULT)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class Span(click.ParamType):
+    """START-END in seconds."""
+
+    name = "A-B"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        match = re.fullmatch(rf"\s*{_NUMBER}\s*(?:-|–|\.\.)\s*{_NUMBER}\s*s?\s*", str(value))
+        if match is None:
+            raise InputError(f"“{value}” is not a span", fix="write its start and end in seconds: 1.0-2.5")
+        return float(match[1]), float(match[2])
+
+
+class Keyframe(click.ParamType):
+    """SECOND=IMAGE."""
+
+    name = "S=IMAGE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, str]:
+        match = re.fullmatch(rf"\s*{_NUMBER}\s*s?\s*=(.+)", str(value), re.DOTALL)
+        if match is None:
+            raise InputError(
+                f"“{value}” is not a keyframe", fix="write its second and its image: 2.5=photo.jpg"
+            )
+        return float(match[1]), match[2]
+
+
+class Strength(click.ParamType):
+    """A word, or a number up to 1."""
+
+    name = "HOW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+_NUMBER = r"(\d{1,9}(?:\.\d*)?|\.\d+)"
 
 
 def prompt_of(words: tuple[str, ...]) -> str:

@@ -60,8 +60,8 @@ class Draft:
         self._keys: list[list[Column]] = []
         window = basis.window or 10**9
         self.window = max(4, window)
-        self.tail = max(1, self.window // 4)
-        self.context = max(1, self.window // 3)
+        self.tail = max(2, self.window // 4)  # a shown chunk needs both neighbours
+        self.context = max(2, self.window // 3)
 
     def plan(self, request: Request, *prompts: str, notes: tuple[str, ...] = ()) -> Plan:
         """The finished plan."""

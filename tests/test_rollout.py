@@ -1,0 +1,210 @@
+"""Every task on both kinds of autoencoder: what is known comes back unchanged, and windows fit together."""
+
+import numpy as np
+import pytest
+import torch
+
+import khayal
+import khayal.studio
+from khayal.checkpoint.untrained import make_untrained
+from khayal.clip import Clip
+from khayal.joins import REACH, pinned
+from khayal.rollout import Rollout
+from khayal.tasks import Character, Media, Shot
+
+SIZE = (32, 32)
+KINDS = ("chunk", "causal")
+
+
+@pytest.fixture(scope="module")
+def studio_of(tmp_path_factory, tiny_checkpoint):
+    made = {}
+
+    def studio(kind):
+        if kind not in made:
+            folder = tmp_path_factory.mktemp("checkpoints") / "chunk"
+            if kind == "chunk":
+                make_untrained(folder)
+            made[kind] = khayal.open(
+                folder if kind == "chunk" else tiny_checkpoint("ti2v"), device="cpu", dtype="float32"
+            )
+        return made[kind]
+
+    return studio
+
+
+@pytest.fixture
+def rollouts(monkeypatch):
+    """The rollouts that a studio makes, to look inside."""
+    made = []
+
+    def keep(**given):
+        made.append(Rollout(**given))
+        return made[-1]
+
+    monkeypatch.setattr(khayal.studio, "Rollout", keep)
+    return made
+
+
+def moving(num_frames, fps, seed=0):
+    """A clip of noise that drifts."""
+    rng = np.random.default_rng(seed)
+    wide = rng.integers(0, 256, (SIZE[1], SIZE[0] + num_frames, 3), dtype=np.uint8)
+    frames = np.stack([wide[:, shift : shift + SIZE[0]] for shift in range(num_frames)])
+    return Clip.from_frames(frames, fps=fps)
+
+
+STILL = np.random.default_rng(5).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+
+
+def second(studio, frames):
+    return frames / float(studio.timeline.fps)
+
+
+TASKS = {
+    "generate": lambda s, a, b: {"prompt": "a ball", "seconds": second(s, 24)},
+    "animate": lambda s, a, b: {"image": STILL, "prompt": "it moves", "seconds": second(s, 24)},
+    "extend": lambda s, a, b: {"clip": a, "seconds": second(s, 24)},
+    "backward": lambda s, a, b: {"clip": a, "seconds": second(s, 24), "backward": True},
+    "fill": lambda s, a, b: {"clip": a, "missing": ((second(s, 6), second(s, 13)),)},
+    "keyframes": lambda s, a, b: {"keyframes": ((0, STILL), (second(s, 8), STILL[::-1].copy()))},
+    "connect": lambda s, a, b: {"first": a, "second": b, "seconds": second(s, 24)},
+    "loop": lambda s, a, b: {"clip": a, "seconds": second(s, 8)},
+    "remix": lambda s, a, b: {"clip": a, "prompt": "a cube", "strength": 0.5},
+    "storyboard": lambda s, a, b: {
+        "shots": [
+            Shot(prompt="{it} rolls", seconds=second(s, 8)),
+            Shot(prompt="{it} stops", seconds=second(s, 8), is_cut=False),
+            Shot(prompt="a cube", seconds=second(s, 8), image=STILL),
+        ],
+        "cast": [Character(name="it", description="a ball", image=STILL)],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_keeps_what_is_known(task, kind, studio_of, rollouts):
+    studio = studio_of(kind)
+    fps = studio.timeline.fps
+    one, other = moving(23, fps), moving(17, fps, seed=1)
+    verb = {"backward": "extend", "keyframes": "fill"}.get(task, task)
+    seen = []
+    clip = getattr(studio, verb)(
+        **TASKS[task](studio, one, other),
+        size=SIZE,
+        steps=2,
+        seed=1,
+        guidance=1,
+        window_seconds=second(studio, 24),
+        on_step=lambda progress: seen.append(progress.stage),
+    )
+    frames = clip.frames
+    assert len(frames) == clip.num_frames
+    assert clip.details["num_frames"] == clip.num_frames
+    (rollout,) = rollouts
+    assert seen.count("denoise") == 2 * len(rollout.plan.canvases)
+    for number, sketch in enumerate(rollout.plan.canvases):
+        canvas, latents = rollout.canvas(number), rollout.latents(number)
+        assert torch.equal(latents[:, :, canvas.is_known], canvas.latents[:, :, canvas.is_known])
+        assert latents.isfinite().all()
+        falls = [place for place, column in enumerate(sketch.columns) if not column.is_known]
+        assert latents[:, :, falls].std() > 0.01
+    # the user's own frames, wherever the plan says that they stand
+    at = 0
+    for passage in rollout.plan.passages:
+        if isinstance(passage, Media):
+            given = (other if passage.index else one).frames
+            expected = given[passage.first_frame : passage.first_frame + passage.num_frames]
+            assert np.array_equal(frames[at : at + passage.num_frames], expected)
+            at += passage.num_frames
+        else:
+            at += rollout.plan.canvases[passage].num_frames
+    if task in ("animate", "keyframes"):
+        assert np.array_equal(frames[0], STILL)
+    if task == "keyframes":
+        assert np.array_equal(frames[8], STILL[::-1])
+    assert np.array_equal(frames, clip.frames), "a second pass gives the same"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_windows_come_one_after_the_other_and_can_be_resumed(kind, studio_of, tmp_path):
+    studio = studio_of(kind)
+    told = []
+    request = khayal.tasks.GenerateRequest(
+        prompt="a ball",
+        size=SIZE,
+        steps=2,
+        seed=3,
+        guidance=1,
+        seconds=second(studio, 60),
+        window_seconds=second(studio, 24),
+    )
+
+    def make():
+        return studio.run(request, on_step=lambda progress: told.append(progress.stage), keep=tmp_path)
+
+    clip = make()
+    parts = iter(clip)
+    next(parts)
+    assert told.count("denoise") == 2, "later windows wait until their frames are asked for"
+    whole = clip.frames
+    finished = sorted(tmp_path.iterdir())
+    assert len(finished) > 2
+    finished[-1].unlink()
+    told.clear()
+    again = make().frames
+    assert told.count("denoise") == 2, "only what is missing is made"
+    assert np.array_equal(whole, again)
+
+
+def test_a_chunk_at_a_border_is_decoded_between_its_neighbours(studio_of, rollouts):
+    """Windows of chunks, put together, are decoded as one sequence would be."""
+    studio = studio_of("chunk")
+    given = {"size": SIZE, "steps": 2, "seed": 3, "guidance": 1, "seconds": second(studio, 60)}
+    frames = studio.generate("a ball", window_seconds=second(studio, 24), **given).frames
+    (rollout,) = rollouts
+    shown = [
+        rollout.latents(number)[:, :, place : place + 1]
+        for number, sketch in enumerate(rollout.plan.canvases)
+        for place, column in enumerate(sketch.columns)
+        if column.is_shown
+    ]
+    autoencoder = studio.checkpoint.load_autoencoder("cpu")
+    with torch.inference_mode():
+        whole = khayal.studio.to_pixels(autoencoder.decode(torch.cat(shown, dim=2)))
+    assert np.abs(whole.astype(int) - frames).max() <= 1
+
+
+def test_a_residual_fades_over_the_neighbours_of_a_pin():
+    decoded = torch.zeros(1, 3, 20, 2, 2)
+    truth = torch.ones(3, 2, 2)
+    for size in (1, 4, 20):
+        made = torch.cat(list(pinned(iter(decoded.split(size, dim=2)), {8: truth})), dim=2)
+        weights = made[0, 0, :, 0, 0]
+        assert made.shape == decoded.shape
+        assert weights[8] == 1
+        assert (weights[8 : 8 + REACH + 1].diff() < 0).all()
+        assert (weights[8 - REACH : 9].diff() > 0).all()
+        assert weights[8 + REACH + 1 :].abs().max() == 0 == weights[: 8 - REACH].abs().max()
+
+
+def test_frames_without_pins_pass_as_they_are():
+    chunks = list(torch.randn(1, 3, 8, 2, 2).split(3, dim=2))
+    assert all(a is b for a, b in zip(pinned(iter(chunks), {}), chunks, strict=True))
+
+
+def test_models_with_one_level_are_refused_by_name(tiny_checkpoint):
+    studio = khayal.open(tiny_checkpoint("wan2.1"), device="cpu")
+    clip = moving(9, studio.timeline.fps)
+    for verb, given in (
+        ("extend", {"clip": clip}),
+        ("fill", {"clip": clip, "missing": ((0.1, 0.2),)}),
+        ("connect", {"first": clip, "second": clip}),
+        ("loop", {"clip": clip}),
+        ("storyboard", {"shots": [Shot(prompt="a")]}),
+    ):
+        with pytest.raises(khayal.KhayalError, match=f"wan2.1 cannot {verb}"):
+            getattr(studio, verb)(**given)
+    frames = studio.remix(clip, "a cube", size=SIZE, steps=1, seed=0, guidance=1).frames
+    assert frames.shape == (9, 32, 32, 3)
