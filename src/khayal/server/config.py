@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 DAY_SECONDS = 86_400.0
 MIB = 1 << 20
@@ -29,9 +29,9 @@ class Limits:
     max_frames: int = 60 * 120
     requests_per_minute: int = 6000
 
-    def replaced_by(self, changes: dict[str, Any]) -> Self:
+    def replaced_by(self, changes: dict[str, Any]) -> Limits:
         """These limits with the changes of one key."""
-        return type(self)(**{**self.__dict__, **changes})
+        return Limits(**{**self.__dict__, **changes})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from typing import Any
 
-from khayal.server.requests import fields_of, kinds, options
+from khayal.server.requests import fields_of, kinds, options, row_of
 
 EXAMPLE_VIDEO = {
     "id": "video_3f0c9a52b7a94c0bb1a7d8f2b0f5a1de",
@@ -327,15 +326,15 @@ def _schema(hint: Any) -> dict[str, Any]:
     }
     found: list[dict[str, Any]] = []
     for option in options(hint):
-        arguments = typing.get_args(option)
+        row = row_of(option)
         if option in plain:
             found.append(plain[option])
         elif dataclasses.is_dataclass(option) and isinstance(option, type):
             found.append(schema_of(option))
-        elif typing.get_origin(option) is tuple and arguments[-1] is ...:
-            found.append({"type": "array", "items": _schema(arguments[0])})
-        elif typing.get_origin(option) is tuple:
-            items = [_schema(one) for one in arguments]
+        elif row is not None and row[1]:
+            found.append({"type": "array", "items": _schema(row[0][0])})
+        elif row is not None:
+            items = [_schema(one) for one in row[0]]
             count = len(items)
             found.append({"type": "array", "prefixItems": items, "minItems": count, "maxItems": count})
         else:

@@ -439,7 +439,10 @@ def _add(router: APIRouter, method: str, path: str, call: Any, document: Mapping
     """`functools.partial` hides a call's name and its parameters, which are documented by hand anyway."""
 
     async def endpoint(request: Request) -> Response:
-        answer: Response = await call(request)
-        return answer
+        try:
+            answer: Response = await call(request)
+            return answer
+        finally:
+            await request.close()  # the files of its form
 
     router.add_api_route(path, endpoint, methods=[method], response_model=None, **document)

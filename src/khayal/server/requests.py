@@ -9,6 +9,7 @@ import dataclasses
 import math
 import types
 import typing
+from collections import abc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ class Text(str):
     """A value of a form, where everything is text: it may stand for a number."""
 
     __slots__ = ()
+
+
+_JSON_TYPES: Mapping[type, tuple[type, ...]] = {str: (str, Text), float: (float, int)}
 
 
 def kinds() -> dict[str, type[tasks.Request]]:
@@ -77,19 +81,56 @@ def _build(kind: type, given: Mapping[str, Any], folder: Path | None, where: str
 
 
 def _value(hint: Any, value: Any, folder: Path | None, name: str) -> Any:
-    """JSON as the type that the field has; what does not fit is left for the request to refuse."""
-    if isinstance(value, Mapping) and set(value) == {FILE}:
-        return str((folder or Path()) / Path(str(value[FILE])).name)
+    """JSON as the type that the field has.
+
+    Where anything may stand, it is a picture or a clip, and only a file of the job's own will do: a path that
+    a client wrote would open whatever the server can read.
+    """
+    if value is None and hint is Any:
+        return None
     for option in options(hint):
-        if dataclasses.is_dataclass(option) and isinstance(option, type) and isinstance(value, Mapping):
-            return _build(option, value, folder, name)
-        origin, arguments = typing.get_origin(option), typing.get_args(option)
-        if origin in (tuple, list) and isinstance(value, list | tuple):
-            inner = arguments[0] if arguments else Any
-            return tuple(_value(inner, item, folder, name) for item in value)
-    if isinstance(value, list | tuple):
-        return tuple(_value(Any, item, folder, name) for item in value)
-    return value
+        row = row_of(option)
+        if option is Any:
+            if isinstance(value, Mapping) and set(value) == {FILE}:
+                return str((folder or Path()) / Path(str(value[FILE])).name)
+        elif dataclasses.is_dataclass(option) and isinstance(option, type):
+            if isinstance(value, Mapping):
+                return _build(option, value, folder, name)
+        elif row is not None and isinstance(value, list | tuple):
+            each = row[0] * len(value) if row[1] else row[0]
+            if len(each) == len(value):
+                return tuple(_value(kind, item, folder, name) for kind, item in zip(each, value, strict=True))
+        elif isinstance(option, type) and type(value) in _JSON_TYPES.get(option, (option,)):
+            return value
+    raise InputError(f"{name} cannot be {_short(value)}", fix=f"give {_words(hint)}")
+
+
+def row_of(hint: Any) -> tuple[tuple[Any, ...], bool] | None:
+    """The types in a list, and whether it may have any length; None where the type is no list."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return (inner[:1], True) if inner[-1] is ... else (inner, False)
+    return (inner[:1], True) if typing.get_origin(hint) in (list, abc.Sequence) else None
+
+
+def _short(value: Any) -> str:
+    """A value as the error shows it; a file is not told by its place."""
+    return "a file" if isinstance(value, Mapping) and FILE in value else repr(value)[:80]
+
+
+def _words(hint: Any) -> str:
+    """A type in words."""
+    plain_words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    plain_words |= {type(None): "nothing", Any: "a file, {id} of a video, or {url}"}
+    found = []
+    for option in options(hint):
+        row = row_of(option)
+        if row is not None:
+            each = [_words(kind) for kind in row[0]]
+            found.append(f"a list, each {each[0]}" if row[1] else f"[{', '.join(each)}]")
+        else:
+            found.append(plain_words.get(option) or f"an object: {', '.join(fields_of(option))}")
+    return " or ".join(found)
 
 
 def plain(task: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,10 +148,7 @@ def _plain(hint: Any, value: Any) -> Any:
         hints = fields_of(kind) if isinstance(kind, type) else {}
         return {name: _plain(hints.get(name, Any), item) for name, item in value.items()}
     if isinstance(value, list):
-        rows = [typing.get_args(one) for one in inner if typing.get_origin(one) is tuple]
-        each = rows[0] if rows else (Any,)
-        if len(each) == 2 and each[1] is ...:
-            each = each[:1]
+        each = next((row[0] for row in map(row_of, inner) if row is not None), (Any,))
         return [_plain(each[min(index, len(each) - 1)], item) for index, item in enumerate(value)]
     return value
 
@@ -139,7 +177,7 @@ def from_text(hint: Any, text: str) -> Any:
                 return kind(text)
             except ValueError:
                 continue
-    is_pair = any(typing.get_origin(option) is tuple for option in wanted)
+    is_pair = any(row_of(option) is not None for option in wanted)
     if is_pair and text[0] in "[0123456789":
         try:
             return [float(item) if "." in item else int(item) for item in text.strip("[] ").split(",")]

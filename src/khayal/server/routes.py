@@ -18,7 +18,7 @@ from khayal.server.desk import Caller, Desk, Media, Order
 from khayal.server.faults import bad
 from khayal.server.forms import read_body
 from khayal.server.job import FAILED, QUEUED, Job
-from khayal.server.requests import build, fields_of, kinds, plain
+from khayal.server.requests import FILE, build, fields_of, kinds, plain
 
 _TIMED = ("generate", "animate")
 """Tasks whose `seconds` are those of the whole video, and are kept to the frame."""
@@ -30,8 +30,11 @@ def routes(desk: Desk) -> APIRouter:
 
     def add(method: str, path: str, call: Any, document: Mapping[str, Any]) -> None:
         async def endpoint(request: Request) -> Response:
-            answer: Response = await call(desk, request)
-            return answer
+            try:
+                answer: Response = await call(desk, request)
+                return answer
+            finally:
+                await request.close()  # the files of its form
 
         router.add_api_route(path, endpoint, methods=[method], response_model=None, **document)
 
@@ -222,6 +225,8 @@ def _with_media(value: Any, param: str) -> Any:
             raise bad(f"{param} has a character in it that is none.", param)
         return value
     if isinstance(value, dict):
+        if FILE in value:
+            raise bad(f"{param} is a file of the form, or {{id}}, or {{url}}.", param)
         if set(value) == {"id"} and isinstance(value["id"], str):
             given = str(value["id"])
             is_character = given.startswith("char_")

@@ -56,12 +56,13 @@ def run(config: ServerConfig) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     """Bound before anything is started, so that a port that is taken costs nothing."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
     try:
-        opened = socket.socket(family, socket.SOCK_STREAM)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((host.strip("[]"), port))
         opened.listen(2048)
     except OSError as error:
+        opened.close()
         raise KhayalError(
             f"The server cannot listen on {host}:{port}",
             why=error.strerror or str(error),
