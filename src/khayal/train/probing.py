@@ -39,23 +39,30 @@ class LabelledClips:
 
     Args:
         label: gives the labels of one clip from its truth, as a batch of one.
+        times: how often a clip comes in an epoch, from its truth.
     """
 
     def __init__(
-        self, folder: Path, config: ProbeConfig, label: Callable[[Mapping[str, Any]], ProbeLabels]
+        self,
+        folder: Path,
+        config: ProbeConfig,
+        label: Callable[[Mapping[str, Any]], ProbeLabels],
+        times: Callable[[Mapping[str, Any]], int] = lambda truth: 1,
     ) -> None:
         self._reader, self._config = ShardReader(folder), config
-        self._labels = joined([label(line.pop("truth")) for line in self._reader.lines])
+        truths = [line.pop("truth") for line in self._reader.lines]
+        self._labels = joined([label(truth) for truth in truths])
+        self._places = [clip for clip, truth in enumerate(truths) for _ in range(times(truth))]
 
     def __len__(self) -> int:
-        return len(self._reader)
+        return len(self._places)
 
     def batches(self, reading: Reading) -> Iterator[ProbeBatch]:
         """See `Source`."""
         order = Epochs(2 * len(self), reading.seed)
         for step in itertools.count(reading.start):
             places = order.batch(step, reading.batch_size, reading.rows)
-            clips = [place // 2 for place in places]
+            clips = [self._places[place // 2] for place in places]
             batch = ProbeBatch(
                 frames=self._reader.read("frames", clips).permute(0, 4, 1, 2, 3).float() / 127.5 - 1,
                 labels=chosen(self._labels, torch.tensor(clips)),
