@@ -137,9 +137,12 @@ def _print(told: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from khayal.evaluate.claims import ATTRIBUTES
-    from khayal.evaluate.page import figures
+    from khayal.evaluate.page import CEILING, ceiling, figures
 
     console = Console()
+    shown = figures(told)
+    if "fidelity" in told:
+        _print_rows(console, CEILING, ceiling(told))
     for split, groups in told.get("fidelity", {}).items():
         table = Table(title=f"Prompt fidelity, {split}: share right / the probe's ceiling, in %")
         table.add_column("prompts")
@@ -150,11 +153,17 @@ def _print(told: Mapping[str, Any]) -> None:
             cells = [_cell(entry[name]) if name in entry else "–" for name in names]
             table.add_row(f"{group} ({entry['prompts']})", *cells)
         console.print(table)
-    for title, rows in figures(told):
-        table = Table(title=title, show_header=False)
-        for name, value in rows:
-            table.add_row(name, value)
-        console.print(table)
+    for title, rows in shown:
+        _print_rows(console, title, rows)
+
+
+def _print_rows(console: Any, title: str, rows: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False)
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
 
 
 def _cell(entry: Mapping[str, Any]) -> str:

@@ -93,13 +93,13 @@ class Maker:
         return self.components.autoencoder()
 
     @torch.inference_mode()
-    def encode(self, frames: UInt8[Tensor, "b f h w 3"]) -> Float[Tensor, "b c t h w"]:
+    def encode(self, frames: UInt8[Tensor, "b f H W 3"]) -> Float[Tensor, "b c t h w"]:
         """Latents of clips, on the CPU."""
         pixels = frames.to(self.device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
         return self.autoencoder().encode(pixels).float().cpu()
 
     @torch.inference_mode()
-    def decode(self, latents: Float[Tensor, "b c t h w"]) -> UInt8[Tensor, "b f h w 3"]:
+    def decode(self, latents: Float[Tensor, "b c t h w"]) -> UInt8[Tensor, "b f H W 3"]:
         """Clips of latents, as they would be written to a file."""
         frames = torch.cat(list(self.autoencoder().stream(latents.to(self.device))), dim=2)
         levels = (frames.float() * 0.5 + 0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
@@ -111,7 +111,7 @@ class Maker:
         seeds: Sequence[int],
         *,
         known: Float[Tensor, "b c k h w"] | None = None,
-    ) -> UInt8[Tensor, "b f h w 3"]:
+    ) -> UInt8[Tensor, "b f H W 3"]:
         """One clip for each prompt.
 
         Args:

@@ -42,7 +42,7 @@ def page(told: Mapping[str, Any], pictures: list[tuple[str, dict[str, Path]]]) -
         f"{_listed(told['guidance'])} · probe {told['probe']} · khayal {told['khayal']}</p>",
     ]
     if "fidelity" in told:
-        parts.append("<h2>Prompt fidelity</h2>")
+        parts.append(f"<h2>{CEILING}</h2>{_rows(ceiling(told))}<h2>Prompt fidelity</h2>")
         parts.append(
             "<p>How often what the prompt says is seen in the clip, with 95% intervals; the ceiling is how"
             " often the probe sees it in rendered clips of the same scenes.</p>"
@@ -61,6 +61,15 @@ def page(told: Mapping[str, Any], pictures: list[tuple[str, dict[str, Path]]]) -
         '<meta name=viewport content="width=device-width, initial-scale=1">'
         f"<title>{_safe(told['model'])}: evaluation</title><style>{STYLE}</style>\n{body}\n</html>\n"
     )
+
+
+CEILING = "The probe on real held-out clips: the ceiling"
+
+
+def ceiling(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How often the probe sees in rendered held-out clips what their captions say."""
+    entry = told["fidelity"]["heldout"]["all"]
+    return [(name, share(entry[name]["ceiling"])) for name in ATTRIBUTES if name in entry]
 
 
 def figures(told: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
