@@ -135,17 +135,19 @@ def _as_text(report: Report, out: Path) -> str:
     size = (
         f"{report.num_bytes / 1e9:.1f} GB" if report.num_bytes >= 1e8 else f"{report.num_bytes / 1e6:.1f} MB"
     )
-    total = sum(report.clips.values())
-    lines = [
-        f"{out}: {total} clips from {report.num_files} files, in {report.num_shards} shards of {size} in all."
-    ]
+    clips, files = _counted(sum(report.clips.values()), "clip"), _counted(report.num_files, "file")
+    lines = [f"{out}: {clips} from {files}, in {_counted(report.num_shards, 'shard')} of {size} in all."]
     lines += [f"  {count:6} of {w}×{h}, {t} latent frames" for (w, h, t), count in report.clips.items()]
     if report.skipped:
-        lines.append(f"{len(report.skipped)} were left out; {out / 'report.txt'} names each:")
+        lines.append(f"{len(report.skipped)} left out; {out / 'report.txt'} names each:")
         lines += [f"  {count:6} × {why}" for why, count in report.reasons.items()]
     if report.notes:
-        lines.append(f"{len(report.notes)} notes on what was taken are there too.")
+        lines.append(f"{_counted(len(report.notes), 'note')} on what was taken: there too.")
     return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _as_json(report: Report, out: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from khayal.errors import InputError, KhayalError
 from khayal.images import fit_image, open_image
 from khayal.timeline import Timeline, nearest_size
 
-ASPECTS = tuple(Fraction(*shape) for shape in ((9, 16), (2, 3), (3, 4), (1, 1), (4, 3), (3, 2), (16, 9)))
+ASPECTS = (9 / 16, 2 / 3, 3 / 4, 1.0, 4 / 3, 3 / 2, 16 / 9)
 STEPS_OF_LENGTH = 8
 LEAST_KEPT = 1 / 3
 """A picture that would lose more than the rest to be cropped is left out."""
@@ -119,11 +119,15 @@ def sizes_under(pixels: int, multiple: int) -> tuple[tuple[int, int], ...]:
     most = pixels // multiple**2
     if most < 1:
         raise InputError(f"{pixels} pixels are too few", why=f"the model's sides are multiples of {multiple}")
-    possible = [(most // rows, rows) for rows in range(1, most + 1)]
-    chosen = {
-        min(possible, key=lambda size: (abs(math.log(size[0] / size[1] / aspect)), -size[0] * size[1]))
-        for aspect in ASPECTS
-    }
+    sides = range(1, most + 1)
+    possible = [*((most // side, side) for side in sides), *((side, most // side) for side in sides)]
+    possible.append((math.isqrt(most), math.isqrt(most)))
+
+    def loss(size: tuple[int, int], aspect: float) -> float:
+        """What is cropped of a picture of that shape, and what is left of the budget."""
+        return abs(math.log(size[0] / size[1] / aspect)) + math.log(most / (size[0] * size[1]))
+
+    chosen = {min(possible, key=lambda size: loss(size, aspect)) for aspect in ASPECTS}
     return tuple((columns * multiple, rows * multiple) for columns, rows in sorted(chosen))
 
 

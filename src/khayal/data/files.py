@@ -11,6 +11,9 @@ from typing import Any
 
 from khayal.errors import InputError, OutputError
 
+_DECODERS = ("decoder.", "post_quant_conv.")
+_SCALES = ("latents_mean", "latents_std")
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that appears whole, and is on the disk when this returns.
@@ -77,10 +80,25 @@ def claim(manifest: Path, wanted: Mapping[str, Any]) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Of the weights of a part of a checkpoint: latents or texts of two encoders are never mixed."""
+    """Of what encodes in a part of a checkpoint, so that latents or texts of two encoders are never mixed.
+
+    It stays the same where weights are stored in bfloat16, are spread over other files, or where a decoder
+    learns on.
+    """
+    import torch
+    from safetensors import safe_open
+
     digest = hashlib.sha256()
+    homes: dict[str, Path] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
+        with safe_open(path, framework="pt") as file:
+            homes |= dict.fromkeys(file.keys(), path)
+    for key in sorted(key for key in homes if not key.startswith(_DECODERS)):
+        with safe_open(homes[key], framework="pt") as file:
+            weights = file.get_tensor(key).to(torch.bfloat16).contiguous()
+        digest.update(f"{key} {tuple(weights.shape)}".encode())
+        digest.update(weights.flatten().view(torch.uint8).numpy().data)
+    config = read_json(folder / "config.json")
+    scales = [[round(value, 5) for value in config.get(name) or ()] for name in _SCALES]
+    digest.update(json.dumps(scales).encode())
     return digest.hexdigest()[:16]

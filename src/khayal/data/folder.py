@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from khayal.data.captions import Told, decoded, from_json, from_text, merged, parsed
@@ -27,13 +28,16 @@ class Media:
         path: the file.
         name: its path in the folder, as text.
         is_video: False for a still.
-        told: what is said of it, at least one thing.
+        told: what is said of it.
+        size, changed: of the file: bytes, and nanoseconds of its last change.
     """
 
     path: Path
     name: str
     is_video: bool
     told: tuple[Told, ...]
+    size: int = 0
+    changed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,7 @@ class Skipped:
 class _Findings:
     """What a walk through a folder has met so far."""
 
-    media: dict[str, Path] = field(default_factory=dict)
+    media: dict[str, Media] = field(default_factory=dict)
     places: dict[tuple[int, int], str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     sidecars: dict[str, Path] = field(default_factory=dict)
@@ -82,26 +86,32 @@ def find(
     Raises:
         InputError: there is no such folder, or the manifest that was named cannot be read.
     """
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise InputError(
+            f"There is no encoding “{encoding}”", fix="write one such as windows-1256"
+        ) from error
     if not folder.is_dir():
         raise InputError(f"There is no folder “{folder}”", fix="name the folder of your videos")
     findings = _Findings()
     for path in _walk(folder, findings, folder, left_out):
-        _sort(path, folder, findings)
+        if manifest is None or not os.path.exists(manifest) or not os.path.samefile(path, manifest):
+            _sort(path, folder, findings)
     told, skipped = _of_manifests(folder, findings, manifest, encoding)
     findings.skipped += skipped
     found = []
-    for key, path in findings.media.items():
-        name = shown(path, folder)
+    for key, media in findings.media.items():
         try:
             captions = told.get(key) or _beside(key, findings.sidecars, encoding)
         except InputError as error:
-            findings.skipped.append(Skipped(name=name, why=_lower(error.what), detail=error.why or error.fix))
+            why, detail = _lower(error.what), error.why or error.fix
+            findings.skipped.append(Skipped(name=media.name, why=why, detail=detail))
             continue
         if captions:
-            is_video = _suffix(path) in VIDEOS
-            found.append(Media(path=path, name=name, is_video=is_video, told=captions))
+            found.append(replace(media, told=captions))
         else:
-            findings.skipped.append(Skipped(name=name, why="it has no caption"))
+            findings.skipped.append(Skipped(name=media.name, why="it has no caption"))
     for key, path in findings.sidecars.items():
         if _stem(key) not in findings.names:
             why = "there is no video or image of this name"
@@ -131,9 +141,9 @@ def _walk(
         path = Path(child.path)
         if child.name.startswith("."):
             findings.skipped.append(Skipped(name=shown(path, folder), why="it is hidden"))
-        elif child.is_dir():
+        elif os.path.isdir(path):
             yield from _walk(path, findings, folder, left_out, seen | {real})
-        elif child.is_file():
+        elif os.path.isfile(path):
             yield path
         else:
             why = "it is a link to nothing" if child.is_symlink() else "it is no ordinary file"
@@ -146,15 +156,7 @@ def _sort(path: Path, folder: Path, findings: _Findings) -> None:
     key, why, detail = _normal(name), "", ""
     if suffix in VIDEOS | IMAGES:
         findings.names |= {key, _stem(key)}
-        status = path.stat()
-        place = status.st_dev, status.st_ino
-        if status.st_size == 0:
-            why = "the file is empty"
-        elif place in findings.places:
-            why, detail = "the file is there twice", findings.places[place]
-        else:
-            findings.places[place] = name
-            findings.media[key if key not in findings.media else name] = path
+        why, detail = _take(path, name, key, findings)
     elif is_manifest(path):
         findings.manifests.append(path)
     elif suffix not in SIDECARS and path.name not in _OF_THE_FOLDER:
@@ -165,12 +167,36 @@ def _sort(path: Path, folder: Path, findings: _Findings) -> None:
         findings.skipped.append(Skipped(name=name, why=why, detail=detail))
 
 
+def _take(path: Path, name: str, key: str, findings: _Findings) -> tuple[str, str]:
+    """Note a video or an image, or say why not."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return "it cannot be opened", error.strerror or str(error)
+    place = status.st_dev, status.st_ino
+    if status.st_size == 0:
+        return "the file is empty", ""
+    if place in findings.places:
+        return "the file is there twice", findings.places[place]
+    findings.places[place] = name
+    findings.media[key if key not in findings.media else name] = Media(
+        path=path,
+        name=name,
+        is_video=_suffix(path) in VIDEOS,
+        told=(),
+        size=status.st_size,
+        changed=status.st_mtime_ns,
+    )
+    return "", ""
+
+
 def _of_manifests(
     folder: Path, findings: _Findings, manifest: Path | None, encoding: str
 ) -> tuple[dict[str, tuple[Told, ...]], list[Skipped]]:
     """What manifests say, by the key of the file."""
     told: dict[str, list[Told]] = {}
-    skipped: list[Skipped] = []
+    others = findings.manifests if manifest else []
+    skipped = [Skipped(name=shown(one, folder), why="another table was named") for one in others]
     for table in [manifest] if manifest else findings.manifests:
         place = folder if table == manifest else table.parent
         names = _Names(findings.media, _normal(shown(place, folder)) if place != folder else "")
@@ -197,7 +223,7 @@ def _of_manifests(
 class _Names:
     """Finds the file that a manifest names: by its path, without its suffix, or by its bare name."""
 
-    def __init__(self, media: Mapping[str, Path], place: str) -> None:
+    def __init__(self, media: Mapping[str, Media], place: str) -> None:
         self._media, self._place = media, place
         self._short: dict[str, list[str]] = {}
         for key in media:

@@ -25,8 +25,7 @@ from khayal.data.files import claim, fingerprint, not_written, write_whole
 from khayal.data.folder import Media, Skipped, find
 from khayal.data.shards import MANIFEST, SCHEMA, Buckets, Sample, ShardWriter, entries
 from khayal.data.texts import TextStore, encode_texts
-from khayal.errors import InputError
-from khayal.memory import clear_shortage
+from khayal.errors import CapacityError, InputError
 from khayal.model.autoencoder import Autoencoder
 
 REPORT, _JOURNAL = "report.txt", "files.jsonl"
@@ -230,9 +229,8 @@ def _plan(
 
 def _stamp(media: Media) -> str:
     """Changes with the file and with what is said of it."""
-    status = media.path.stat()
     told = [(one.kind, one.start, one.end, sorted(one.texts.items())) for one in media.told]
-    return hashlib.sha256(repr((status.st_size, status.st_mtime_ns, told)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((media.size, media.changed, told)).encode()).hexdigest()[:16]
 
 
 class _Encoder:
@@ -275,10 +273,16 @@ class _Encoder:
         return (num_columns - 1,) if self._timeline.is_causal else (0, num_columns - 1)
 
     @torch.inference_mode()
-    def _latents(self, frames: UInt8[np.ndarray, "f h w 3"]) -> Float16[np.ndarray, "c t h w"]:
+    def _latents(self, frames: UInt8[np.ndarray, "f H W 3"]) -> Float16[np.ndarray, "c t h w"]:
         pixels = torch.from_numpy(frames).to(self._device).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-        with clear_shortage():
+        try:
             return self._autoencoder.encode(pixels)[0].to("cpu", torch.float16).numpy()
+        except torch.OutOfMemoryError as error:
+            raise CapacityError(
+                "The memory ran out while a window was encoded",
+                why=str(error).splitlines()[0].rstrip("."),
+                fix="make windows smaller or shorter: --pixels, --seconds",
+            ) from error
 
 
 def _pack_texts(config: PackConfig, checkpoint: Checkpoint, found: Buckets, tell: OnStep) -> list[str]:
