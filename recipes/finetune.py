@@ -4,7 +4,7 @@
     khayal train recipes.finetune:transformer --data shards/ --out runs/out/mine
 
 The result is runs/out/mine/transformer/model, a checkpoint folder. Give both commands the same model:
---set model=FOLDER. All weights of the transformer are trained: for the 5B that is about 100 GB on the GPU.
+--set model=FOLDER. All weights of the transformer are trained: for the 5B that is about 120 GB on the GPU.
 """
 
 from __future__ import annotations
