@@ -26,7 +26,7 @@ from khayal.images import png_bytes
 from khayal.model.probe import Probe
 
 NUM_PICTURED, FRAMES_PICTURED = 8, 6
-FRAMES_COMPARED = 8
+FRAMES_COMPARED = 4
 """Frames of each clip that are compared pixel by pixel."""
 
 Show = Callable[[str, int, int], None]
