@@ -47,6 +47,8 @@ def by_endpoint(prompt: str, url: str, *, model: str = "", key: str = "") -> str
         text = str(answer["choices"][0]["message"]["content"]).strip()
     except (urllib.error.URLError, OSError, ValueError, LookupError, TypeError) as error:
         reason = getattr(error, "reason", None) or error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise KhayalError(
             f"The prompt could not be expanded by {url}",
             why=str(reason) or type(error).__name__,

@@ -332,6 +332,8 @@ class Rollout:
 
     def _loaded(self, number: int) -> Tensor:
         self.seconds[number] = 0.0
+        num_steps = self.choices.settings.steps
+        self._tell("denoise", len(self.seconds) * num_steps, len(self.plan.canvases) * num_steps)
         return load_file(self._path(number))["latents"]
 
     def _tell(self, stage: str, step: int, num_steps: int, latents: Tensor | None = None) -> None:

@@ -79,3 +79,16 @@ def test_notes_are_told_once_as_they_come(capsys):
         "2 of 2 · Reading the prompt",
         "Note: Resampled.",
     ]
+
+
+def test_windows_are_estimated_together():
+    now = 0.0
+    estimate = Estimate(lambda: now)
+    for step in range(1, 11):  # of two windows the first, then its frames
+        now += 1
+        estimate.update("denoise", step, 20)
+    assert estimate.seconds_left == pytest.approx(10 + 20 * 0.25)
+    now += 1
+    estimate.update("decode", 10, 40)
+    assert estimate.done == pytest.approx(0.45)
+    assert estimate.seconds_left == pytest.approx(10 / (0.45 - 0.04) * 0.55)

@@ -35,6 +35,8 @@ class Stage(Protocol):
 class Estimate:
     """How much is done and how long the rest takes, from the pace of the steps so far.
 
+    A long video goes to and fro between imagining and developing; then the pace of both together tells.
+
     Args:
         clock: seconds, rising.
     """
@@ -43,7 +45,8 @@ class Estimate:
         self._clock = clock
         self._stage = ""
         self._first: tuple[int, float] | None = None
-        self._denoise_seconds = 0.0
+        self._parts = {"denoise": 0.0, "decode": 0.0}
+        self._whole: tuple[float, float] | None = None
         self.done = 0.0
         self.seconds_left: float | None = None
 
@@ -51,13 +54,17 @@ class Estimate:
         """Take note of a step; the first of a stage, which also loads and warms up, sets no pace."""
         if stage != self._stage:
             self._stage, self._first = stage, None
-        part = step / max(1, num_steps)
-        self.done = {"denoise": part * (1 - _DECODE_SHARE), "decode": 1 - (1 - part) * _DECODE_SHARE}.get(
-            stage, 0.0
-        )
         if stage == "text" or step == 0:
             return
+        self._parts[stage] = step / max(1, num_steps)
+        self.done = self._parts["denoise"] * (1 - _DECODE_SHARE) + self._parts["decode"] * _DECODE_SHARE
         now = self._clock()
+        if self._whole is None:
+            self._whole = self.done, now
+        done, since = self._whole
+        if self._parts["decode"] > 0 and self._parts["denoise"] < 1 and self.done > done:
+            self.seconds_left = (now - since) / (self.done - done) * (1 - self.done)
+            return
         if self._first is None:
             self._first = step, now
         pace = (now - self._first[1]) / (step - self._first[0]) if step > self._first[0] else None

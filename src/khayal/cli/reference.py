@@ -24,9 +24,10 @@ and is one JSON object in the last line of stderr:
 `{"error": {"kind", "message", "what", "why", "fix", "exit_code"}}`, the middle three where they are known.
 `KHAYAL_DEBUG=1` adds the traceback.
 
-The result of `generate` and `animate` has `path`, `size`, `seconds`, `num_frames`, `fps` (as the file has
+The result of a command that makes a video has `path`, `size`, `seconds`, `num_frames`, `fps` (as the file has
 them), `seed`, `model`, `prompt`, `steps`, `guidance` (one scale for each expert), `solver`, `memory` (how the
-model was kept), `notes` (what was changed: cropped, resampled, cut) and `took_seconds`; several variations
+model was kept), `notes` (what was changed: cropped, resampled, cut) and `took_seconds`; with `--enhance` also
+`asked` (the prompt before), with `--report` also `report`; several variations
 are a list of these under `variations`. A result that is given no name goes to a new file in the current
 folder, named after the prompt and the seed; nothing is overwritten that was not named.
 """
