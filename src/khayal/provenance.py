@@ -101,13 +101,13 @@ def sign(
 
     credentials = credentials or own_credentials()
     made_of = [parent for parent in parents if parent.suffix.lower() in FORMATS]
+    told = {name: _plain(details[name]) for name in _TOLD if name in details}
+    told |= {"made_of": _plain([parent.name for parent in parents])} if parents else {}
     manifest = {
         "claim_generator_info": [{"name": "khayal", "version": _version()}],
         "title": path.name,
         "format": FORMATS[path.suffix.lower()],
-        "assertions": [
-            {"label": DETAILS, "data": {name: _plain(details[name]) for name in _TOLD if name in details}}
-        ],
+        "assertions": [{"label": DETAILS, "data": told}],
     }
     info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, credentials.chain, credentials.key, None)
     try:
@@ -278,18 +278,21 @@ def _say_how(builder: Any, parents: Sequence[Path]) -> None:
     """Made by a model from nothing; or from a file, which is the parent, and others beside it."""
     import c2pa
 
-    if parents:
+    added = 0
+    for parent in parents:
+        told = {"title": parent.name, "relationship": "componentOf" if added else "parentOf"}
+        try:
+            with parent.open("rb") as file:
+                builder.add_ingredient(told, FORMATS[parent.suffix.lower()], file)
+            added += 1
+        except c2pa.C2paError:  # a file of another kind than its name says; the details name it
+            continue
+    if added:
         builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
-        edited = {"action": "c2pa.edited", "digitalSourceType": MADE_BY_MODEL}
-        builder.add_action(edited)
+        builder.add_action({"action": "c2pa.edited", "digitalSourceType": MADE_BY_MODEL})
     else:
         source = c2pa.C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA
         builder.set_intent(c2pa.C2paBuilderIntent.CREATE, source)
-    for index, parent in enumerate(parents):
-        relation = "componentOf" if index else "parentOf"
-        with parent.open("rb") as file:
-            told = {"title": parent.name, "relationship": relation}
-            builder.add_ingredient(told, FORMATS[parent.suffix.lower()], file)
 
 
 def _own_root() -> bytes:

@@ -142,9 +142,9 @@ def test_an_image_is_the_first_frame(client, tmp_path):
     as_url = client.videos.create(**given, extra_body={**QUICK, "input_reference": {"image_url": url}})
     raw = client.videos.create(**given, input_reference=png(), extra_body=QUICK)  # without a type
     clips = [opened(client, finished(client, video), tmp_path).frames for video in (as_file, as_url, raw)]
-    assert np.array_equal(clips[0], clips[1])
-    assert np.array_equal(clips[0], clips[2])
-    assert clips[0].shape == (12, 48, 64, 3)
+    for frames in clips:
+        assert frames.shape == (12, 48, 64, 3)
+        assert np.abs(frames[0].astype(int) - (200, 30, 30)).mean() < 3
 
 
 def test_json_does_what_a_form_does(client, ball, tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from khayal import provenance
 from khayal.cli import console, naming
 from khayal.cli.interrupt import ends_at_once
 from khayal.cli.resuming import Unfinished
@@ -223,6 +224,9 @@ def _make_one(
     clip = studio.run(request, on_step=display.on_step, keep=keep).for_file(path)
     display.note(*clip.details.get("notes", ()))
     saved = clip.save(path)
+    given = [Path(medium.given) for medium in request.media if isinstance(medium.given, str | Path)]
+    size = {"size": clip.size, "fps": float(clip.fps), "num_frames": clip.num_frames}
+    provenance.sign(saved, {**clip.details, **size}, parents=given)
     if keep is not None:
         unfinished.end()
     return clip, _result(clip, saved, time.monotonic() - started)

@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class Order:
         parent: the video that it is made from.
         once: the client's own name for it.
         names: khayal's name of a field → the client's.
-        seconds: of the video, where they are known before it is made.
+        follows: True where the result has the shape of the first medium.
+        adds: seconds by which the result is then longer.
     """
 
     api: str
@@ -88,7 +89,8 @@ class Order:
     prompt: str
     parent: str | None = None
     once: str | None = None
-    seconds: float | None = None
+    follows: bool = False
+    adds: float = 0.0
     names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -186,14 +188,18 @@ class Desk:
         inputs.mkdir()
         try:
             intake = _Intake(self, caller, inputs)
+            fields, delivery = intake.resolved(order.fields), dict(order.delivery)
+            if order.follows:
+                delivery |= intake.shape(order.adds)
+                self._check_shape(replace(order, delivery=delivery), caller.limits)
             request = {
                 "task": order.task,
-                "fields": intake.resolved(order.fields),
-                "delivery": dict(order.delivery),
+                "fields": fields,
+                "delivery": delivery,
                 "parents": intake.names,
                 "asked_model": order.asked_model,
             }
-            size = order.delivery.get("size")
+            size = delivery.get("size")
             new = NewJob(
                 id=job_id,
                 owner=caller.owner,
@@ -204,7 +210,7 @@ class Desk:
                 prompt=order.prompt,
                 request=request,
                 size=f"{size[0]}x{size[1]}" if size else None,
-                seconds=order.seconds,
+                seconds=delivery.get("seconds"),
                 parent=order.parent,
                 num_bytes=size_of(inputs),
             )
@@ -241,8 +247,8 @@ class Desk:
         if shutil.disk_usage(self.folder.path).free < _SPARE_BYTES:
             raise ApiError(507, "The disk of this server is full.", code="storage_full", kind="server_error")
 
-    def receive(self, media: Media, caller: Caller, out: Path) -> str:
-        """Bring what was named to `out` with a suffix of its own; returns the name of the file.
+    def receive(self, media: Media, caller: Caller, out: Path) -> Given:
+        """Bring what was named to `out` with a suffix of its own.
 
         Raises:
             ApiError: it is not there, or cannot be used.
@@ -254,10 +260,13 @@ class Desk:
                     f"The video {job.id} cannot be used: it is {'gone' if job.is_over else 'not finished'}."
                 )
                 raise faults.bad(message, media.param, "video_not_ready")
-            return _link(self.folder.result(job.id) / VIDEO, out)
+            made = job.result or {}
+            shape = {"size": tuple(made["size"]), "num_frames": made["num_frames"], "fps": made["fps"]}
+            return Given(name=_link(self.folder.result(job.id) / VIDEO, out), kind="video", **shape)
         if media.character_id is not None:
             self.characters.find(media.character_id, caller.owner)
-            return _link(self.folder.character(media.character_id), out)
+            name = _link(self.folder.character(media.character_id), out)
+            return Given(name=name, kind="video", size=(2, 2), num_frames=1, fps=1.0)  # it gives no shape
         raw = out.with_suffix(".given")
         try:
             if media.upload is not None:
@@ -266,7 +275,7 @@ class Desk:
             else:
                 assert media.url is not None
                 fetch(media.url, raw, self.config.fetch_hosts)
-            return self.decoded(raw, out, caller).name
+            return self.decoded(raw, out, caller)
         except InputError as error:
             raise faults.bad(str(error), media.param, "invalid_media") from error
         finally:
@@ -312,14 +321,25 @@ class _Intake:
 
     def __init__(self, desk: Desk, caller: Caller, folder: Path) -> None:
         self._desk, self._caller, self._folder = desk, caller, folder
-        self.names: list[str] = []
+        self.given: list[Given] = []
+
+    @property
+    def names(self) -> list[str]:
+        """Of the files."""
+        return [given.name for given in self.given]
+
+    def shape(self, adds: float) -> dict[str, Any]:
+        """Size, rate and length of the first of them, and of what is added to it."""
+        first = self.given[0]
+        size = [max(16, side - side % 2) for side in first.size]  # 4:2:0 has no odd sizes
+        return {"size": size, "fps": first.fps, "seconds": first.seconds + adds}
 
     def resolved(self, value: Any) -> Any:
         """The same value, with `{"$file": NAME}` for every `Media` in it."""
         if isinstance(value, Media):
-            name = self._desk.receive(value, self._caller, self._folder / f"media-{len(self.names)}")
-            self.names.append(name)
-            return {FILE: name}
+            given = self._desk.receive(value, self._caller, self._folder / f"media-{len(self.given)}")
+            self.given.append(given)
+            return {FILE: given.name}
         if isinstance(value, Mapping):
             return {key: self.resolved(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

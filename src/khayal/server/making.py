@@ -178,7 +178,9 @@ def _first(clip: Clip, num_frames: int) -> Clip:
             if left <= 0:
                 return
 
-    return Clip(source, fps=clip.fps, size=clip.size, num_frames=num_frames, details=clip.details)
+    return Clip(
+        source, fps=clip.fps, size=clip.size, num_frames=num_frames, details=clip.details, sounds=clip.sounds
+    )
 
 
 def _each(clip: Clip, change: Callable[[np.ndarray], np.ndarray], size: tuple[int, int]) -> Clip:
@@ -186,7 +188,9 @@ def _each(clip: Clip, change: Callable[[np.ndarray], np.ndarray], size: tuple[in
         for frames in clip:
             yield np.stack([change(frame) for frame in frames])
 
-    return Clip(source, fps=clip.fps, size=size, num_frames=clip.num_frames, details=clip.details)
+    return Clip(
+        source, fps=clip.fps, size=size, num_frames=clip.num_frames, details=clip.details, sounds=clip.sounds
+    )
 
 
 def _stamp(text: str, size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
@@ -224,7 +228,12 @@ class _Chosen:
         self.frames: list[np.ndarray] = []
         self.num_frames = 0
         self.clip = Clip(
-            self._watched, fps=clip.fps, size=clip.size, num_frames=clip.num_frames, details=clip.details
+            self._watched,
+            fps=clip.fps,
+            size=clip.size,
+            num_frames=clip.num_frames,
+            details=clip.details,
+            sounds=clip.sounds,
         )
 
     def _watched(self) -> Iterator[np.ndarray]:

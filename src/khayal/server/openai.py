@@ -97,7 +97,7 @@ async def _create(desk: Desk, request: Request) -> Response:
     order = partial(
         Order, api="videos", delivery=delivery, asked_model=_text(body, "model"), once=_once(request)
     )
-    order = partial(order, names=_NAMES, prompt=prompt, seconds=delivery.get("seconds"))
+    order = partial(order, names=_NAMES, prompt=prompt)
 
     def take(caller: Caller) -> Response:
         told = (task, fields)
@@ -133,12 +133,12 @@ def _take_remix(desk: Desk, request: Request, body: dict[str, Any], media: Media
         api="videos",
         task="remix",
         fields=fields,
-        delivery=_delivery_of(source),
+        delivery={},
+        follows=True,
         asked_model=_text(body, "model") or (source.request.get("asked_model") if source else None),
         prompt=prompt,
         parent=media.video_id,
         once=_once(request),
-        seconds=_seconds_of(source),
         names=_NAMES,
     )
     return _answer(desk, desk.take(order, caller))
@@ -155,20 +155,17 @@ async def _extend(desk: Desk, request: Request) -> Response:
 
     def take(caller: Caller) -> Response:
         source = desk.job(media.video_id, caller) if media.video_id is not None else None
-        before = _seconds_of(source)
-        delivery = _delivery_of(source)
-        if before is not None:  # exactly the sum, although a model adds whole latent frames
-            delivery["seconds"] = before + added
         order = Order(
             api="videos",
             task="extend",
             fields=fields,
-            delivery=delivery,
+            delivery={},
+            follows=True,
+            adds=added,  # exactly so much, although a model adds whole latent frames
             asked_model=_text(body, "model") or (source.request.get("asked_model") if source else None),
             prompt=prompt,
             parent=media.video_id,
             once=_once(request),
-            seconds=delivery.get("seconds"),
             names=_NAMES,
         )
         return _answer(desk, desk.take(order, caller))
@@ -235,8 +232,8 @@ async def _create_character(desk: Desk, request: Request) -> Response:
         character_id = new_id("char")
         target = desk.folder.character(character_id)
         received = desk.receive(media, caller, target)
-        if received != target.name:
-            desk.folder.drop(target.with_name(received))
+        if received.kind != "video":
+            desk.folder.drop(target.with_name(received.name))
             raise bad("A character is made of a video, not of an image.", "video", "invalid_media")
         return JSONResponse(_shown(desk.characters.add(character_id, caller.owner, name.strip())))
 
@@ -340,17 +337,6 @@ def _delivery(body: Mapping[str, Any]) -> dict[str, Any]:
         given = body.get("seconds")
         delivery["seconds"] = DEFAULT_SECONDS if given is None else _seconds(given)
     return delivery
-
-
-def _delivery_of(source: Job | None) -> dict[str, Any]:
-    """A video that is made from another has its size and its rate."""
-    made = (source.result if source else None) or {}
-    return {name: made[name] for name in ("size", "fps") if name in made}
-
-
-def _seconds_of(source: Job | None) -> float | None:
-    made = (source.result if source else None) or {}
-    return made.get("seconds")
 
 
 def _input_reference(given: Any) -> Media | None:

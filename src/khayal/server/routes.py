@@ -110,7 +110,6 @@ async def _ask(task: str, desk: Desk, request: Request) -> Response:
         prompt=prompt if isinstance(prompt, str) else "",
         parent=next((media.video_id for media in _media_in(fields) if media.video_id), None),
         once=once,
-        seconds=delivery.get("seconds"),
         names={name: name for name in known},
     )
     return await threaded(
