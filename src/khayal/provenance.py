@@ -11,6 +11,7 @@ one that others trust.
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -329,6 +330,4 @@ def _plain(value: Any) -> Any:
 
 
 def _version() -> str:
-    import khayal
-
-    return khayal.__version__
+    return importlib.metadata.version("khayal")

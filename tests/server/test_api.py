@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import logging
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -389,3 +391,8 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path):
         with pytest.raises(KhayalError, match="cannot listen"):
             run(ServerConfig(data=tmp_path / "data", port=port))
     assert not (tmp_path / "data").exists()
+
+
+def test_the_server_needs_no_torch():
+    code = "import khayal.server.running, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
