@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from khayal.checkpoint.defaults import Defaults
+from khayal.checkpoint.scheduler import SchedulerConfig
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.evaluate.labels import PROBE, labels_of
 from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
@@ -31,6 +32,7 @@ from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import OptimiserConfig, TrainConfig
+from khayal.train.loss import Levels, Mixture
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
 from khayal.train.probing import LabelledClips, Probing
 from khayal.train.shards import Crops, FrameShards, LatentShards, ShardReader
@@ -67,6 +69,7 @@ TRANSFORMER = TransformerConfig(
     ffn_dim=1024,
     num_layers=8,
 )
+SHIFT = 10.0
 DEFAULTS = Defaults(
     fps=Fraction(FPS), seconds=SECONDS, size=(SIDE, SIDE), steps=25, guidance=(4.0,), text_length=96
 )
@@ -151,6 +154,11 @@ def transformer(
         text=TEXT_ENCODER,
         tokenizer=run / "tokenizer",
         autoencoder=run / ("decoder" if (run / "decoder.done").exists() else "autoencoder") / "model",
+        # Twelve frames show one scene: at a level of 0.9 it can still be guessed without the text (the loss
+        # with the right, with no and with a wrong caption was 0.392, 0.392, 0.395; at 1 it was 0.66, 0.86,
+        # 0.85). What follows the text is learned above that, where shift 2 draws one level in fifty.
+        mixture=Mixture(levels=Levels(shift=SHIFT)),
+        scheduler=SchedulerConfig(flow_shift=SHIFT),
         defaults=replace(DEFAULTS, words=words_of(run / "encode", run / "tokenizer"), dials=dials),
         caption_weights={
             "en/short": 1.0,

@@ -129,9 +129,11 @@ class Rollout:
                 self._tell("decode", num_made, self.plan.num_frames)
 
     def latents(self, number: int) -> Float[Tensor, "1 c t h w"]:
-        """The clean latents of a canvas, on the CPU; made when they are first asked for."""
-        if number not in self._latents:
-            self._latents[number] = self._loaded(number) if self._is_kept(number) else self._made(number)
+        """The clean latents of a canvas, on the CPU; made when first asked for, after those before it."""
+        for earlier in range(number + 1):
+            if earlier not in self._latents:
+                is_kept = self._is_kept(earlier)
+                self._latents[earlier] = self._loaded(earlier) if is_kept else self._made(earlier)
         return self._latents[number]
 
     def canvas(self, number: int) -> Canvas:
@@ -142,7 +144,7 @@ class Rollout:
         scheduler = self.checkpoint.scheduler
         return Canvas.of(
             columns,
-            self._known_latents(sketch),
+            self._known_latents(number),
             num_steps=self.choices.settings.steps,
             shift=scheduler.flow_shift,
             num_levels=scheduler.num_levels,
@@ -209,11 +211,11 @@ class Rollout:
 
     # what is known
 
-    def _known_latents(self, sketch: Sketch) -> Tensor:
+    def _known_latents(self, number: int) -> Tensor:
         """Latents of every column that has a source; columns whose frames follow are encoded together."""
         pieces: list[Tensor] = []
-        empty = torch.zeros(self.shape(self.plan.canvases.index(sketch)))[:, :, :1]
-        for run in _runs(sketch.columns):
+        empty = torch.zeros(self.shape(number))[:, :, :1]
+        for run in _runs(self.plan.canvases[number].columns):
             source = run[0].source
             if source is None:
                 pieces += [empty] * len(run)

@@ -325,6 +325,10 @@ def _in_shots(request: Request, basis: Basis, shots: Sequence[Shot], cast: Seque
             num_frames = timeline.held(columns, starts_strip=end is None)
             stretch = Stretch(num_frames=num_frames, before=end, shot=number, shows_before=is_alive)
             end = draft.frames_of(draft.make(stretch)[-1])
+    if not draft.sketches:
+        raise InputError(
+            "There is nothing to imagine: clips fill all the shots", fix="make one of them longer"
+        )
     return draft.plan(request, *prompts, *(one.description for one in cast))
 
 

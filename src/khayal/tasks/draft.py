@@ -21,6 +21,8 @@ from khayal.timeline import shares
 NUM_ANCHORS = 2
 NUM_KEYS, NUM_SHOTS = 2, 3
 """Columns of an earlier shot that a later one sees, and of how many shots before it."""
+MADE_LEVEL = 0.0
+"""Noise level of known columns that were imagined; up to 0.15 is trained, and can be better against drift."""
 FARTHEST_ANCHOR = 180
 """Latent frames back, the most that khayal's own models are trained on; farther ones are drawn up to it."""
 
@@ -324,7 +326,7 @@ def _known(source: Source, *, shot: int) -> Column:
         num_frames=source.num_frames,
         position=0,
         source=source,
-        level=0.0,
+        level=MADE_LEVEL if isinstance(source, Made) else 0.0,
         is_known=True,
         is_shown=False,
         shot=shot,
