@@ -65,3 +65,14 @@ def test_a_file_whose_end_is_broken_is_as_long_as_it_can_be_read(counting, tmp_p
     footage = Footage(Medium(given=missing, is_still=False), fps=Fraction(24), size=(32, 32), fit="crop")
     assert footage._readable(missing) == 100
     assert "breaks off: 100 of its 120 frames" in footage.notes[-1]
+
+
+def test_of_an_hour_only_the_end_is_decoded(tmp_path, monkeypatch):
+    path = Clip.from_frames(np.zeros((3600, 16, 16, 3), np.uint8), fps=1).save(tmp_path / "hour.mp4")
+    decoded = []
+    pixels = video_reader._pixels
+    monkeypatch.setattr(video_reader, "_pixels", lambda *given: decoded.append(1) or pixels(*given))
+    footage = Footage(Medium(given=path, is_still=False), fps=Fraction(12), size=(16, 16), fit="crop")
+    assert footage.num_frames == 3600 * 12
+    assert footage.read(footage.num_frames - 16, 16).shape == (16, 16, 16, 3)
+    assert len(decoded) < 100
