@@ -33,9 +33,19 @@ async def threaded(
         is_intake: True for what may read uploads, which has threads of its own: it must not keep the
             many short questions waiting.
     """
-    authorization = request.headers.get("authorization", "")
-    threads = desk.intake_threads if is_intake else None
-    return await to_thread.run_sync(partial(_do, desk, authorization, take), limiter=threads)
+    caller = getattr(request.state, "caller", None)
+    ask = partial(take, caller) if caller is not None else partial(_do, desk, _secret(request), take)
+    return await to_thread.run_sync(ask, limiter=desk.intake_threads if is_intake else None)
+
+
+async def admit(desk: Desk, request: Request) -> None:
+    """Ask who calls before a body is read: strangers shall not fill the disk."""
+    if request.method == "POST":
+        request.state.caller = await to_thread.run_sync(desk.caller, _secret(request))
+
+
+def _secret(request: Request) -> str:
+    return request.headers.get("authorization", "")
 
 
 def _do(desk: Desk, authorization: str, take: Callable[[Caller], Response]) -> Response:

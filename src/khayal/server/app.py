@@ -65,10 +65,10 @@ class House:
 
     def open(self) -> None:
         """Remove what killed processes left, and start."""
-        if self.pool is not None:
-            self.pool.start()
         finished, waiting = self.desk.store.kept()
         self.folder.drop_strays(finished=finished, waiting=waiting, characters=self.desk.characters.ids())
+        if self.pool is not None:
+            self.pool.start()
         self.herald.start()
 
     def close(self) -> None:
@@ -126,10 +126,10 @@ def _health(house: House) -> Any:
         """Whether the server can make videos."""
         num_workers = 0 if house.pool is None else house.pool.num_alive
         cards = house.desk.cards()
-        problems = [card["problem"] for card in cards.values() if "problem" in card]
         is_ready = bool(num_workers) and any("name" in card for card in cards.values())
-        told = {"status": "ready" if is_ready else "starting", "workers": num_workers, "problems": problems}
-        return JSONResponse(told)
+        has_problem = bool(cards) and all("problem" in card for card in cards.values())
+        status = "ready" if is_ready else "broken" if has_problem else "starting"
+        return JSONResponse({"status": status, "workers": num_workers})
 
     return health
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from khayal.server.requests import FILE, build, kinds
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DECODERS = 2
+_CARDS_SECONDS = 2.0
 _INTAKE_THREADS = 8
 _SPARE_BYTES = 256 << 20  # a disk that is full to the last byte serves nobody
 
@@ -115,6 +117,8 @@ class Desk:
         self._blocklist = Blocklist.read(config.policy.blocklist)
         self._moderation = Moderation(config.policy.moderation_url)
         self._decoders = threading.BoundedSemaphore(_DECODERS)
+        self._cards: dict[str, dict[str, Any]] = {}
+        self._cards_read_at = float("-inf")
         self.intake_threads = CapacityLimiter(_INTAKE_THREADS)
 
     # --- who calls
@@ -160,8 +164,15 @@ class Desk:
 
     def cards(self) -> dict[str, dict[str, Any]]:
         """What each model can do; one that no worker has opened yet is empty."""
-        known = read_cards(self.database)
-        return {ref: known.get(ref, {}) for ref in self.config.models}
+        if time.monotonic() - self._cards_read_at > _CARDS_SECONDS:
+            known = read_cards(self.database)
+            self._cards = {ref: known.get(ref, {}) for ref in self.config.models}
+            self._cards_read_at = time.monotonic()
+        return self._cards
+
+    def name_of(self, ref: str) -> str:
+        """A model's name for people."""
+        return str(self.cards().get(ref, {}).get("name") or Path(ref).name or "khayal")
 
     def model(self, asked: str | None) -> str:
         """The ref of the model that a client means; names that nobody knows mean the default."""
@@ -245,7 +256,9 @@ class Desk:
                 code="disk_quota_exceeded",
             )
         if shutil.disk_usage(self.folder.path).free < _SPARE_BYTES:
-            raise ApiError(507, "The disk of this server is full.", code="storage_full", kind="server_error")
+            told = {"x-should-retry": "false"}
+            message = "The disk of this server is full."
+            raise ApiError(507, message, code="storage_full", kind="server_error", headers=told)
 
     def receive(self, media: Media, caller: Caller, out: Path) -> Given:
         """Bring what was named to `out` with a suffix of its own.

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse
 
 from khayal.server import documents, faults
-from khayal.server.answers import content, threaded
+from khayal.server.answers import admit, content, threaded
 from khayal.server.desk import Caller, Desk, Media, Order
 from khayal.server.faults import ApiError, bad
 from khayal.server.forms import read_body
@@ -41,7 +41,7 @@ _NAMES |= {own: name for name, (own, _) in _EXTRAS.items()}
 def routes(desk: Desk) -> APIRouter:
     """The calls under /v1."""
     router = APIRouter(prefix="/v1", tags=["Videos"])
-    add = partial(_add, router)
+    add = partial(_add, desk, router)
     add("POST", "/videos", partial(_create, desk), documents.CREATE)
     add("GET", "/videos", partial(_list, desk), documents.LIST)
     # literal paths come before those with an id, which would take them for one
@@ -57,7 +57,7 @@ def routes(desk: Desk) -> APIRouter:
     return router
 
 
-def video(job: Job, cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def video(job: Job, model: str) -> dict[str, Any]:
     """A job as a Video."""
     made = job.result or {}
     size = job.size or (f"{made['size'][0]}x{made['size'][1]}" if made else "")
@@ -68,7 +68,7 @@ def video(job: Job, cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "id": job.id,
         "object": "video",
-        "model": job.request.get("asked_model") or cards.get(job.model, {}).get("name") or "khayal",
+        "model": job.request.get("asked_model") or model,
         "status": _STATUS.get(job.status, "in_progress"),
         "progress": job.progress,
         "created_at": int(job.created_at),
@@ -191,8 +191,7 @@ async def _list(desk: Desk, request: Request) -> Response:
         page, has_more = desk.store.page(
             caller.owner, after=number, limit=int(limit), newest_first=order == "desc"
         )
-        cards = desk.cards()
-        data = [video(job, cards) for job in page]
+        data = [video(job, desk.name_of(job.model)) for job in page]
         ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
         return JSONResponse({"object": "list", "data": data, **ends, "has_more": has_more})
 
@@ -251,7 +250,7 @@ async def _character(desk: Desk, request: Request) -> Response:
 
 async def _models(desk: Desk, request: Request) -> Response:
     def take(caller: Caller) -> Response:
-        names = [card.get("name") or ref or "khayal" for ref, card in desk.cards().items()]
+        names = [desk.name_of(ref) for ref in desk.cards()]
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "khayal"} for name in names]
         return JSONResponse({"object": "list", "data": data})
 
@@ -409,7 +408,7 @@ def _once(request: Request) -> str | None:
 def _answer(desk: Desk, job: Job) -> Response:
     """A Video; while it is not over, with the pause after which to ask again."""
     headers = {} if job.is_over else {"openai-poll-after-ms": str(desk.config.poll_after_ms)}
-    return JSONResponse(video(job, desk.cards()), headers=headers)
+    return JSONResponse(video(job, desk.name_of(job.model)), headers=headers)
 
 
 def _shown(character: Character) -> dict[str, Any]:
@@ -421,10 +420,13 @@ def _shown(character: Character) -> dict[str, Any]:
     }
 
 
-def _add(router: APIRouter, method: str, path: str, call: Any, document: Mapping[str, Any]) -> None:
+def _add(
+    desk: Desk, router: APIRouter, method: str, path: str, call: Any, document: Mapping[str, Any]
+) -> None:
     """`functools.partial` hides a call's name and its parameters, which are documented by hand anyway."""
 
     async def endpoint(request: Request) -> Response:
+        await admit(desk, request)
         try:
             answer: Response = await call(request)
             return answer

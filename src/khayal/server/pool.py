@@ -82,7 +82,12 @@ class Pool:
         pause = 0.0
         while not self._stopping.wait(pause):
             started = time.monotonic()
-            process = self._spawn(name, device)
+            try:
+                process = self._spawn(name, device)
+            except OSError as error:  # too many processes, too little memory
+                log.error("worker %s cannot be started: %s", name, error)
+                pause = _LONGEST_PAUSE
+                continue
             code = process.wait()
             if self._stopping.is_set():
                 return
@@ -133,8 +138,8 @@ class Pool:
                     log.warning("the holder of %s makes no sign of life", lease.job_id)
                     self._store.give_back(lease, "its worker made no sign of life")
                 self._store.expire()
-            except SQLAlchemyError as error:
-                log.error("the database does not answer: %s", error)
+            except (SQLAlchemyError, OSError) as error:
+                log.error("what is due cannot be done: %s", error)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

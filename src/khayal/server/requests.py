@@ -27,6 +27,7 @@ class Text(str):
     __slots__ = ()
 
 
+_SAME_SHAPE = 0.05
 _JSON_TYPES: Mapping[type, tuple[type, ...]] = {str: (str, Text), float: (float, int)}
 
 
@@ -197,6 +198,10 @@ def native_size(asked: tuple[int, int], own: tuple[int, int], multiple: int) -> 
     if asked[0] % multiple == asked[1] % multiple == 0 and asked[0] * asked[1] <= own[0] * own[1]:
         return asked
     area, ratio = min(own[0] * own[1], asked[0] * asked[1]), asked[0] / asked[1]
+    if asked[0] * asked[1] >= own[0] * own[1]:
+        for known in (own, own[::-1]):  # the shape of its training is better than one a little nearer
+            if abs(math.log(known[0] / known[1] / ratio)) < _SAME_SHAPE:
+                return known
 
     def cost(size: tuple[int, int]) -> float:
         width, height = size

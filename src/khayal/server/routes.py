@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from khayal.errors import InputError
 from khayal.server import documents, faults
-from khayal.server.answers import content, threaded
+from khayal.server.answers import admit, content, threaded
 from khayal.server.desk import Caller, Desk, Media, Order
 from khayal.server.faults import bad
 from khayal.server.forms import read_body
@@ -30,6 +30,7 @@ def routes(desk: Desk) -> APIRouter:
 
     def add(method: str, path: str, call: Any, document: Mapping[str, Any]) -> None:
         async def endpoint(request: Request) -> Response:
+            await admit(desk, request)
             try:
                 answer: Response = await call(desk, request)
                 return answer
@@ -52,14 +53,14 @@ def routes(desk: Desk) -> APIRouter:
     return router
 
 
-def job_view(job: Job, place: int | None = None) -> dict[str, Any]:
-    """A job, with all that its owner may know."""
+def job_view(job: Job, model: str, place: int | None = None) -> dict[str, Any]:
+    """A job, with all that its owner may know; models are told by name, not by place."""
     error = {"code": job.error_code, "message": job.error_message} if job.status == FAILED else None
     return {
         "id": job.id,
         "object": "khayal.job",
         "task": job.task,
-        "model": job.model or "khayal",
+        "model": model,
         "prompt": job.prompt,
         "status": job.status,
         "is_cancelled": job.is_cancelled or job.error_code == "cancelled",
@@ -135,7 +136,11 @@ async def _list(desk: Desk, request: Request) -> Response:
         page, has_more = desk.store.page(
             caller.owner, after=number, limit=int(limit), newest_first=True, search=search
         )
-        told = {"object": "list", "data": [job_view(job) for job in page], "has_more": has_more}
+        told = {
+            "object": "list",
+            "data": [job_view(job, desk.name_of(job.model)) for job in page],
+            "has_more": has_more,
+        }
         return JSONResponse({**told, "last_id": page[-1].id if page else None})
 
     return await threaded(desk, request, take)
@@ -182,7 +187,7 @@ async def _tasks(desk: Desk, request: Request) -> Response:
 
 async def _cards(desk: Desk, request: Request) -> Response:
     def take(caller: Caller) -> Response:
-        data = [{"id": ref or "khayal", **card} for ref, card in desk.cards().items()]
+        data = [{"id": desk.name_of(ref), **card} for ref, card in desk.cards().items()]
         return JSONResponse({"object": "list", "data": data})
 
     return await threaded(desk, request, take)
@@ -212,7 +217,7 @@ async def _delete_character(desk: Desk, request: Request) -> Response:
 def _answer(desk: Desk, job: Job) -> Response:
     place = desk.store.place(job) if job.status == QUEUED else None
     headers = {} if job.is_over else {"openai-poll-after-ms": str(desk.config.poll_after_ms)}
-    return JSONResponse(job_view(job, place), headers=headers)
+    return JSONResponse(job_view(job, desk.name_of(job.model), place), headers=headers)
 
 
 def _with_media(value: Any, param: str) -> Any:

@@ -78,8 +78,7 @@ class Worker:
             with _Heart(self.store, lease, self.settings["lease_seconds"]):
                 work.mkdir()
                 result = self._make(job, lease, work)
-                is_out = self.store.publish(lease, work, result)
-            if not is_out:  # cancelled in the last moment, or another's
+            if not self.store.publish(lease, work, result):  # cancelled in the last moment, or another's
                 self.store.fail(lease, "cancelled", "The video was cancelled.")
             log.info("%s done in %.1f s", job.id, time.monotonic() - started)
         except Cancelled:
@@ -89,7 +88,7 @@ class Worker:
         except Unreachable as error:
             self.store.fail(lease, "moderation_unavailable", str(error))
         except KhayalError as error:
-            self.store.fail(lease, code_of(error), str(error))
+            self.store.fail(lease, code_of(error), self._without_places(str(error), job))
         except LeaseLost:
             os._exit(EXIT_LEASE_LOST)
         except OSError as error:
@@ -117,6 +116,12 @@ class Worker:
         )
         self.moderation.check_picture(work / SPRITESHEET)
         return result
+
+    def _without_places(self, sentence: str, job: Job) -> str:
+        """Where the server keeps its files is nobody's business."""
+        for place in (self.folder.inputs(job.id), self.folder.path):
+            sentence = sentence.replace(f"{place}{os.sep}", "")
+        return sentence
 
     def _give_up(self, lease: Lease, error: Exception) -> None:
         """An error that nobody foresaw: the job is tried again, by a fresh process."""
