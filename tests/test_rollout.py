@@ -177,16 +177,25 @@ def test_a_chunk_at_a_border_is_decoded_between_its_neighbours(studio_of, rollou
 
 
 def test_a_residual_fades_over_the_neighbours_of_a_pin():
-    decoded = torch.zeros(1, 3, 20, 2, 2)
-    truth = torch.ones(3, 2, 2)
-    for size in (1, 4, 20):
-        made = torch.cat(list(pinned(iter(decoded.split(size, dim=2)), {8: truth})), dim=2)
+    pin, count = 16, 40
+    decoded = torch.zeros(1, 3, count, 8, 8)
+    truth = torch.ones(3, 8, 8)
+    for size in (1, 4, count):
+        made = torch.cat(list(pinned(iter(decoded.split(size, dim=2)), {pin: truth})), dim=2)
         weights = made[0, 0, :, 0, 0]
         assert made.shape == decoded.shape
-        assert weights[8] == 1
-        assert (weights[8 : 8 + REACH + 1].diff() < 0).all()
-        assert (weights[8 - REACH : 9].diff() > 0).all()
-        assert weights[8 + REACH + 1 :].abs().max() == 0 == weights[: 8 - REACH].abs().max()
+        assert weights[pin] == 1
+        assert (weights[pin : pin + REACH + 1].diff() < 0).all()
+        assert (weights[pin - REACH : pin + 1].diff() > 0).all()
+        assert weights[pin + REACH + 1 :].abs().max() == 0 == weights[: pin - REACH].abs().max()
+
+
+def test_what_moves_leaves_no_ghost():
+    decoded = torch.zeros(1, 3, 3, 16, 16)
+    decoded[:, :, 1:, :, 8:] = 1.0  # the right half changes after the border
+    made = torch.cat(list(pinned(iter([decoded]), {0: torch.full((3, 16, 16), 0.5)})), dim=2)
+    assert made[0, 0, 1, 8, 2] > 0.45, "where the picture stands still the residual is kept"
+    assert made[0, 0, 1, 8, 13] == pytest.approx(1.0, abs=1e-4)
 
 
 def test_frames_without_pins_pass_as_they_are():
