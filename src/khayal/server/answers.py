@@ -22,7 +22,12 @@ VARIANTS = {
 
 
 async def threaded(
-    desk: Desk, request: Request, take: Callable[[Caller], Response], *, is_intake: bool = False
+    desk: Desk,
+    request: Request,
+    take: Callable[[Caller], Response],
+    *,
+    is_intake: bool = False,
+    is_quick: bool = False,
 ) -> Response:
     """Ask who calls, then do it, in a thread, because databases and files make one wait.
 
@@ -32,7 +37,11 @@ async def threaded(
         take: what to do.
         is_intake: True for what may read uploads, which has threads of its own: it must not keep the
             many short questions waiting.
+        is_quick: True for one look into the database, which SQLite answers in less time than it takes to
+            hand it to a thread; its readers wait for no writer.
     """
+    if is_quick and desk.database.is_sqlite:
+        return _do(desk, _secret(request), take)
     caller = getattr(request.state, "caller", None)
     ask = partial(take, caller) if caller is not None else partial(_do, desk, _secret(request), take)
     return await to_thread.run_sync(ask, limiter=desk.intake_threads if is_intake else None)

@@ -103,6 +103,7 @@ def make_app(house: House) -> FastAPI:
         openapi_url="/openapi.json",
         separate_input_output_schemas=False,
     )
+    app.router.routes.insert(0, openai.status_route(house.desk))
     app.include_router(openai.routes(house.desk))
     app.include_router(routes.routes(house.desk))
     app.add_api_route("/health", _health(house), methods=["GET"], response_model=None, tags=["server"])
