@@ -81,6 +81,10 @@ def app() -> None:
     khayal "a red ball bounces on the grass"
     khayal "waves at night" --seconds 4 --size 1280x704 --seed 7 --out waves.mp4
     khayal animate photo.jpg "she turns and smiles"
+    khayal extend clip.mp4 "she walks away" --seconds 60
+    khayal fill clip.mp4 --missing 1.0-2.5
+    khayal loop clip.mp4
+    khayal storyboard --new story.toml
     khayal models
 
     Bare khayal "…" is the same as khayal generate "…".
