@@ -66,7 +66,7 @@ def make(
         enhance=options.pop("enhance"), is_resuming=options.pop("resume"), report=options.pop("report")
     )
     if ways.is_resuming:
-        _take_seed(options, out)
+        _take_seed(options, out, variations)
     requests = _requests(kind, given, options, variations)
     _check_media(requests[0])
     for request, path in zip(requests, _paths(requests, out, is_still=_is_still(requests[0])), strict=True):
@@ -124,12 +124,15 @@ def _make_each(
     return results
 
 
-def _take_seed(options: dict[str, Any], out: str | None) -> None:
+def _take_seed(options: dict[str, Any], out: str | None, variations: int) -> None:
     """Go on with the seed of the run that was interrupted."""
     if out is None:
         raise InputError("A run can be resumed where it is named", fix="give the result a name with --out")
     if options.get("seed") is None:
-        options["seed"] = Unfinished(out).seed
+        numbers = range(variations)
+        seeds = [Unfinished(naming.numbered(out, number, variations)).seed for number in numbers]
+        firsts = [seed - number for number, seed in zip(numbers, seeds, strict=True) if seed is not None]
+        options["seed"] = firsts[0] if firsts else None
 
 
 def _check_media(request: Request) -> None:
