@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from khayal.evaluate.frechet import Gaussian, between, extrapolated, frechet
+from khayal.evaluate.frechet import Gaussian, between, evened, extrapolated, frechet
 from khayal.evaluate.tally import Tally, wilson
 
 
@@ -40,3 +40,9 @@ def test_few_clips_are_further_apart_than_they_are_and_a_line_mends_it() -> None
     assert beyond is not None
     assert abs(beyond) < measured / 3
     assert extrapolated(one[:20], other[:20]) is None
+
+
+def test_long_tails_are_evened() -> None:
+    assert evened(torch.tensor([[0.0, torch.e - 1, 1 - torch.e, 999.0]]))[0].tolist() == pytest.approx(
+        [0.0, 1.0, -1.0, 6.9078], abs=1e-4
+    )

@@ -16,7 +16,7 @@ import khayal
 from khayal.errors import InputError, MissingExtraError
 from khayal.evaluate import physics
 from khayal.evaluate.fidelity import identities, table
-from khayal.evaluate.frechet import between, extrapolated
+from khayal.evaluate.frechet import between, evened, extrapolated
 from khayal.evaluate.making import Maker
 from khayal.evaluate.measuring import NUM_PICTURED, Bench, Show, cache_folder
 from khayal.evaluate.reading import Admitted, fingerprint, open_probe
@@ -189,7 +189,7 @@ class Evaluation:
             sets["returned"].append(bench.returned(name).read(half)["features"])
             sets["real"].append(bench.real(name).read(half)["features"])
             sets["others"].append(bench.real(f"others-{name}").read(half)["features"])
-        features = {name: torch.cat(parts) for name, parts in sets.items()}
+        features = {name: evened(torch.cat(parts)) for name, parts in sets.items()}
         told: dict[str, Any] = {"clips": 2 * half, "features": features["real"].shape[1]}
         for kind, measure in (("measured", between), ("extrapolated", extrapolated)):
             distances = {

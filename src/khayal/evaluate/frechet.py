@@ -40,6 +40,14 @@ def _root(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
+def evened(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Features on a logarithmic scale, their signs kept.
+
+    Raw ones have long tails: a few of them would be all that counts, and no Gaussian describes them.
+    """
+    return features.sign() * features.abs().log1p()
+
+
 def between(one: Float[Tensor, "n d"], other: Float[Tensor, "m d"]) -> float:
     """The distance of two sets, as measured: too large by a term that falls like 1/n."""
     return frechet(Gaussian.of(one), Gaussian.of(other))
