@@ -44,7 +44,8 @@ def main() -> None:
         ids = [ask(number) for number in range(given.jobs)]
         started, published, kills = time.monotonic(), {}, {"worker": 0, "server": 0}
         for number in range(given.kills):
-            time.sleep(chance.uniform(0.05, 6.0))
+            until_running(ids)  # a worker that is still starting has nothing to lose
+            time.sleep(chance.uniform(0.0, 2.0))
             note(ids, published)
             if number % 2:
                 server.kill()
@@ -127,6 +128,13 @@ def note(ids: list[str], published: dict[str, str]) -> None:
         told = job(job_id)
         if told["status"] == "completed":
             published.setdefault(job_id, told["result"]["sha256"])
+
+
+def until_running(ids: list[str]) -> None:
+    while (states := {job(job_id)["status"] for job_id in ids}) & {"queued", "running"}:
+        if "running" in states:
+            return
+        time.sleep(0.1)
 
 
 def kill_worker(server: subprocess.Popen[bytes]) -> int:

@@ -17,6 +17,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `import 
 install_import_hook("khayal", "runtime_types.check")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
+    """Files are signed with a certificate of the tests' own, not with the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A function from a kind ("wan2.1", "ti2v", "a14b") to a tiny random checkpoint folder.

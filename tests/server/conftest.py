@@ -1,4 +1,4 @@
-"""Databases of both kinds, and a certificate that is not the user's."""
+"""Databases of both kinds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ import postgres
 
 from khayal.server.database import Database
 from khayal.server.folders import DataFolder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
-        yield
 
 
 @pytest.fixture(scope="session")
