@@ -213,11 +213,13 @@ def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
     """Clips that were kept as frames, and then others."""
 
     def clips(start: int) -> Iterator[Sample]:
-        reader = ShardReader(folder)
-        for number in range(start, len(reader)):
+        reader = ShardReader(folder) if folder.exists() else None
+        num_kept = len(reader) if reader else 0
+        for number in range(start, num_kept):
+            assert reader is not None
             passages = tuple(Passage(**told) for told in reader.lines[number]["passages"])
             yield Sample(frames=reader.read("frames", [number])[0].numpy(), passages=passages)
-        yield from otherwise(max(start, len(reader)))
+        yield from otherwise(max(start, num_kept))
 
     return clips
 

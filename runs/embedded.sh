@@ -5,6 +5,7 @@
 #   runs/embedded.sh                         the budget of two CPU cores: about ten hours
 #   SCALE=0.1 runs/embedded.sh               a tenth of every budget
 #   RUN=runs/out/gpu MINUTES_TRANSFORMER=27 BATCH=512 COMPILED=true runs/embedded.sh
+#   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer and autoencoder
 #
 # The result is $RUN/transformer/model, a checkpoint folder: khayal "a red ball" --model $RUN/transformer/model
 set -euo pipefail
@@ -22,6 +23,7 @@ MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
 BATCH=${BATCH:-32}
 MATRICES=${MATRICES:-muon}
 COMPILED=${COMPILED:-false}
+FROM=${FROM:-}              # a checkpoint to begin with
 SLICE=${SLICE:-}            # minutes after which a training stage stops, to be run again
 
 scaled() { python3 -c "print(max(1e-3, $1 * $SCALE))"; }
@@ -42,11 +44,17 @@ train_stage() {
 
 command -v khayal > /dev/null || pip install -e '.[world,train]'
 mkdir -p "$RUN"
+if [ -n "$FROM" ] && [ ! -d "$RUN/tokenizer" ]; then
+    mkdir -p "$RUN/autoencoder"
+    cp -r "$FROM/vae" "$RUN/autoencoder/model"
+    cp -r "$FROM/tokenizer" "$RUN/tokenizer"
+    touch "$RUN/frames.done" "$RUN/tokenizer.done" "$RUN/autoencoder.done"
+fi
 train_stage frames --set dials="$DIALS" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_FRAMES")"
 train_stage tokenizer
 train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")"
 train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" --set workers="$WORKERS" \
     --set clips="$(clips "$CLIPS_LATENTS")"
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" \
-    --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED"
+    --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" ${FROM:+--start "$FROM"}
 echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"

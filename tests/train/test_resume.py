@@ -6,17 +6,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from safetensors import safe_open
 from stages import run
 
-from khayal.errors import CheckpointError, InputError
+from khayal.errors import CheckpointError, InputError, KhayalError
 from khayal.parallel import Processes
 from khayal.train import state
 from khayal.train.log import read_log
+from khayal.train.loop import Sitting, Trainer
+from khayal.train.parts import load_part
 
 HERE = Path(__file__).parent
 STEPS = 9
@@ -112,6 +116,24 @@ def test_a_small_checkpoint_starts_a_warmed_up_run(unbroken: Path, new_run: Call
     assert [line["step"] for line in log] == list(range(STEPS, 14))
     assert [line["rate"] for line in log[:2]] == [0.5, 1.0]
     assert abs(log[0]["loss"] - losses(unbroken)[-1]) < 0.5
+
+
+def test_an_exported_model_is_trained_on(unbroken: Path, new_run: Callable[[], Path]) -> None:
+    folder = new_run()
+    model = unbroken / "transformer" / "model"
+    config = replace(tiny.transformer(folder), num_steps=14)
+    trainer = Trainer(config, folder / "transformer", Sitting(start=model, is_shown=False))
+    stored = load_part(model / "transformer", "transformer", torch.float32).state_dict()
+    for key, weight in stored.items():
+        assert torch.equal(trainer.weights.masters[f"transformer.{key}"], weight)
+    assert trainer.position.step == 0
+    trainer.run()
+    log = read_log(folder / "transformer")
+    assert len(log) == 14
+    assert log[0]["loss"] < losses(unbroken)[0]
+    other = replace(config, objective=tiny.autoencoder(folder).objective)
+    with pytest.raises(KhayalError, match="There is no vae in"):
+        Trainer(other, folder / "other", Sitting(start=model, is_shown=False))
 
 
 def test_small_files_stay_small(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ import click
     "--start",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     metavar="DIR",
-    help="Begin with the weights of a small checkpoint, and a fresh optimiser.",
+    help="Begin with the weights of a small checkpoint or of an exported model, and a fresh optimiser.",
 )
 @click.option(
     "--minutes", type=float, metavar="N", help="End the stage after N minutes in all, decay included."

@@ -118,6 +118,11 @@ class Compression(Objective[FrameBatch]):
         save_part(folder, rebuilt(ChunkAutoencoder, shape, plain, torch.float32))
         torch.save(crops[0][:4].cpu(), folder / _PREVIEW)
 
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        """See `Objective`."""
+        part = load_part(folder, "vae", torch.float32)
+        return {f"autoencoder.{key}": weight.detach() for key, weight in part.named_parameters()}
+
     @torch.no_grad()
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """Crops above, what came back below; the first and the last frame of each."""

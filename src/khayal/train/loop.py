@@ -37,7 +37,7 @@ class Sitting:
     Attributes:
         device: where it works.
         resume: go on where the run is; from its small checkpoint where there is no full one.
-        start: a folder with a small checkpoint to start from.
+        start: a small checkpoint to start from, or a model that the stage exported.
         minutes: stop after so long, to be resumed: a slice of the run, not its end.
         is_shown: whether the console shows progress.
     """
@@ -256,6 +256,18 @@ class Trainer:
             small = self.sitting.start
         if found:
             self._restore(self._where_to_go_on(found[-1]))
+        elif (small / "config.json").exists() or (small / "model_index.json").exists():
+            weights = self.objective.exported(small)
+            odd = sorted(set(weights) ^ set(self.weights.masters))
+            if odd:
+                raise InputError(
+                    f"The model in “{small}” does not fit the recipe",
+                    why=f"only one of them has “{odd[0]}”",
+                    fix="use the recipe that it was made with",
+                )
+            self.weights.restore_whole(weights)
+            for decay in self.config.averages:
+                self.averages.restore_whole(decay, weights)
         elif small.exists() or self.sitting.start is not None:
             position, tensors = state.load_small(small)
             self._check_data(position, small)

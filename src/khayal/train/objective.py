@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from khayal.errors import InputError
 from khayal.train.chance import Chance
 from khayal.train.source import Batch
 
@@ -76,6 +77,16 @@ class Objective(nn.Module, ABC, Generic[Batch]):
             folder: replaced where it is there already.
             batches: this process's next ones, for what has to be measured.
         """
+
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        """The weights of a model that `export` wrote, by their names in this module.
+
+        Raises:
+            InputError: this stage cannot begin with one.
+        """
+        raise InputError(
+            f"This stage cannot begin with the model in “{folder}”", fix="name a small checkpoint"
+        )
 
     @abstractmethod
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:

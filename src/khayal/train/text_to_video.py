@@ -86,6 +86,14 @@ class TextToVideo(Denoising):
             overwrite=True,
         )
 
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        """See `Objective`."""
+        found = {}
+        for role in ("transformer", "text_encoder"):
+            part = load_part(folder / role, role, torch.float32)
+            found |= {f"{role}.{key}": weight.detach() for key, weight in part.named_parameters()}
+        return found
+
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """The prompts as users would see them."""
         return preview_prompts(self.config.prompts, model, out, device)
