@@ -38,7 +38,8 @@ class Pool:
 
     def start(self) -> None:
         """Take back what an earlier server's workers held, and start the new ones."""
-        self._store.give_back_all(f"{self.server_id}/", "the server was ended in the middle of it")
+        # a server's death is no fault of a job's, so that it is not counted as a try
+        self._store.give_back_all(f"{self.server_id}/", "the server was ended", is_counted=False)
         for index, device in enumerate(self._config.devices):
             name = f"{self.server_id}/{index}/"  # so that none begins another
             self._run(self._keep, name, device)
