@@ -88,7 +88,7 @@ class TextToVideo(Denoising):
 
     def exported(self, folder: Path) -> dict[str, Tensor]:
         """See `Objective`."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for role in ("transformer", "text_encoder"):
             part = load_part(folder / role, role, torch.float32)
             found |= {f"{role}.{key}": weight.detach() for key, weight in part.named_parameters()}
