@@ -1,4 +1,4 @@
-"""Draws what the embedded model makes of six prompts, seeds 0 to 5: embedded.webp moves, embedded.jpg is still.
+"""Draws what the embedded model makes of six prompts, seeds 0 to 5: moving (.webp) and as a sheet (.jpg).
 
 python docs/figures/embedded.py [MODEL]
 """
