@@ -6,11 +6,11 @@ import torch
 
 import khayal
 import khayal.studio
-from khayal.checkpoint.untrained import make_untrained
 from khayal.clip import Clip
 from khayal.joins import REACH, pinned
 from khayal.rollout import Rollout
 from khayal.tasks import Character, Media, Shot
+from untrained import make_untrained
 
 SIZE = (32, 32)
 KINDS = ("chunk", "causal")

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import khayal
-from khayal.checkpoint.untrained import make_untrained
 from khayal.errors import Cancelled, CapacityError, InputError
+from untrained import make_untrained
 
 SIZE = {"wan2.1": (64, 48), "ti2v": (96, 64), "a14b": (64, 48)}
 SHORT = {"num_frames": 5, "steps": 2, "seed": 3}
@@ -210,10 +210,3 @@ def test_every_solver_makes_a_video(solver, tiny_checkpoint):
     )
     assert clip.details["solver"] == solver
     assert clip.frames.std() > 1
-
-
-def test_the_untrained_model_says_that_it_shows_noise(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("khayal.checkpoint.folder.EMBEDDED", tmp_path / "none")
-    clip = khayal.open(device="cpu").generate("a ball", size=(64, 32), num_frames=4, steps=1, seed=0)
-    assert "without trained weights" in clip.details["notes"][0]

@@ -20,7 +20,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from khayal import tasks
-from khayal.checkpoint import untrained
 from khayal.checkpoint.folder import Checkpoint, open_checkpoint
 from khayal.clip import Clip
 from khayal.components import Components, has_native_bf16, pick_device
@@ -45,10 +44,6 @@ from khayal.timeline import Timeline
 
 __all__ = ["OnStep", "Progress", "Studio", "check_machine", "open", "to_pixels"]
 
-UNTRAINED_NOTE = (
-    "This version of khayal comes without trained weights, so the video shows noise: name a checkpoint, such"
-    " as --model Wan-AI/Wan2.2-TI2V-5B-Diffusers."
-)
 OPEN_WORLD = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -196,8 +191,7 @@ class Studio:
         media = self.footage(request)
         plan = self.plan(request, media, at_once=noise is not None)
         _check_noise(noise, self._shape(len(plan.canvases[0].columns), settings))
-        notes = [UNTRAINED_NOTE] if self.checkpoint.name == untrained.NAME else []
-        notes += plan.notes
+        notes = [*plan.notes]
         for footage in media:
             footage.read(0, 1)  # what has to be changed is known from the first frame on
             notes += footage.notes

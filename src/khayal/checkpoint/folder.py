@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from khayal.checkpoint import hub, untrained
+from khayal.checkpoint import hub
 from khayal.checkpoint.configs import MissingPartError, read_json
 from khayal.checkpoint.contents import Checkpoint, size_multiple
 from khayal.checkpoint.defaults import Defaults, parse_defaults, published_defaults
@@ -30,15 +30,13 @@ def open_checkpoint(model: str | Path | None = None) -> Checkpoint:
 
     An existing folder comes first; anything else that looks like ORG/NAME is a hub id. Of a model that is not
     on this machine the configs come alone, and its weights on the first load. None stands for the model that
-    khayal comes with; while there is none, for one with random weights, made on first use.
+    khayal comes with.
 
     Raises:
         CheckpointError: where there is no such folder or model, or it cannot be opened.
     """
     if model is None:
-        if (EMBEDDED / "model_index.json").is_file():
-            return CheckpointFolder(EMBEDDED, name="khayal").describe()
-        return CheckpointFolder(untrained.untrained_folder(), name=untrained.NAME).describe()
+        return CheckpointFolder(EMBEDDED, name="khayal").describe()
     path, name = Path(model).expanduser(), str(model)
     if path.is_dir():
         return CheckpointFolder(path).describe()

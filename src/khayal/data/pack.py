@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import Float16, UInt8
 
-from khayal.checkpoint import untrained
 from khayal.checkpoint.contents import Checkpoint
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.components import has_native_bf16, pick_device
@@ -123,10 +122,6 @@ def pack(config: PackConfig, on_step: OnStep | None = None) -> Report:
     if config.out.resolve() == config.folder.resolve():
         raise InputError("The shards cannot lie among the media", fix="give --out another folder")
     checkpoint = open_checkpoint(config.model)
-    if checkpoint.name == untrained.NAME:
-        raise InputError(
-            "There is no trained model to encode with", fix="name one: --model FOLDER or a hub id"
-        )
     cutting = _cutting(config, checkpoint)
     media, skipped = find(
         config.folder, manifest=config.manifest, encoding=config.encoding, left_out=config.out

@@ -1,13 +1,11 @@
 """A small checkpoint of khayal's own architecture with random weights: every part real, nothing learned.
 
-It stands in for the embedded model until that is trained: prompts are read, noise is denoised and decoded,
-but what comes out is noise.
+Prompts are read, noise is denoised and decoded, but what comes out is noise.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,56 +16,17 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from khayal.checkpoint.defaults import Defaults
 from khayal.checkpoint.save import save_checkpoint
 from khayal.checkpoint.scheduler import SchedulerConfig
-from khayal.errors import OutputError
 from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
 from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.model.transformer import SpacetimeTransformer, TransformerConfig
 
-NAME = "khayal (untrained)"
 _TEXT_LENGTH = 128
 
 
-def untrained_folder() -> Path:
-    """Where the checkpoint lies, made on first use.
-
-    Raises:
-        OutputError: where the cache folder cannot be written.
-    """
-    try:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = caches / "khayal" / "untrained-1"
-        if _is_made(folder):
-            return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # Path.home() raises the latter where there is none
-        raise OutputError(
-            "The untrained checkpoint has no place to be made in",
-            why=str(error),
-            fix="set XDG_CACHE_HOME to a folder that can be written to",
-        ) from error
-    try:
-        make_untrained(folder)
-    except OutputError:
-        if not _is_made(folder):  # else another process was faster, with the same weights
-            raise
-    return folder
-
-
 def make_untrained(folder: Path, *, seed: int = 0) -> None:
-    """Write the checkpoint; the same seed gives the same weights.
-
-    Raises:
-        OutputError: where the folder cannot be written, or is there already.
-    """
-    try:
-        with TemporaryDirectory() as scratch:
-            _save_untrained(folder, Path(scratch), seed)
-    except OSError as error:
-        raise OutputError("The untrained checkpoint could not be made", why=str(error)) from error
-
-
-def _is_made(folder: Path) -> bool:
-    return (folder / "model_index.json").is_file()
+    """Write the checkpoint; the same seed gives the same weights."""
+    with TemporaryDirectory() as scratch:
+        _save_untrained(folder, Path(scratch), seed)
 
 
 def _save_untrained(folder: Path, tokenizer: Path, seed: int) -> None:

@@ -1,0 +1,61 @@
+"""The model that khayal ships: what it weighs, what it says of itself, and that it does as it is told."""
+
+import numpy as np
+import pytest
+
+import khayal
+from khayal.checkpoint.folder import EMBEDDED
+
+FEW = {"steps": 8, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def studio():
+    return khayal.open(device="cpu")
+
+
+def test_it_is_the_default_and_fits_in_32_megabytes(studio):
+    assert studio.checkpoint.path == EMBEDDED
+    assert sum(path.stat().st_size for path in EMBEDDED.rglob("*") if path.is_file()) <= 32_000_000
+
+
+def test_every_task_is_open_to_it(studio):
+    assert studio.checkpoint.tasks == khayal.tasks.TASKS
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("A red ball bounces on the grass.", ()),
+        ("كُرة حمراء تتدحرج على الثلج", ()),
+        ("a red dragon bounces over the castle", ("dragon", "over", "castle")),
+        ("تنين أحمر على العشب", ("تنين",)),
+    ],
+)
+def test_it_knows_which_words_it_was_never_taught(studio, prompt, unknown):
+    assert studio.checkpoint.unknown_words(prompt) == unknown
+
+
+def test_unknown_words_are_told_before_the_work(studio):
+    notes = []
+    studio.generate(
+        "a red dragon",
+        num_frames=4,
+        steps=1,
+        seed=0,
+        on_step=lambda progress: notes.extend(progress.notes),
+    )
+    assert any("“dragon”" in note and "--model" in note for note in notes)
+
+
+def test_it_makes_what_it_is_told(studio):
+    def middle(prompt):
+        frames = studio.generate(prompt, num_frames=16, **FEW).frames
+        assert frames.shape == (16, 128, 128, 3)
+        return frames.reshape(-1, 3).mean(axis=0).astype(float)
+
+    grass, snow = middle("a red ball bounces on the grass"), middle("a red ball bounces on the snow")
+    assert snow.min() > grass.min() + 20, "snow is bright in every colour"
+    assert grass[1] > grass[2] + 5, "grass is green rather than blue"
+    arabic = middle("كرة حمراء ترتد على الثلج")
+    assert np.abs(arabic - snow).max() < np.abs(arabic - grass).max(), "both languages show the same"
