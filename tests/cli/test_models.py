@@ -8,6 +8,7 @@ import pytest
 from khayal.checkpoint import catalogue
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.cli import main
+from khayal.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +43,13 @@ def test_known_and_local_models_are_listed(listed, tmp_path, tiny_checkpoint):
     assert tiny["path"] == tiny["name"]
     assert tiny["num_bytes"] > 10_000
     assert tiny["fps"] == 24
-    assert tiny["tasks"] == ["generate", "animate"]
+    assert tiny["tasks"] == list(TASKS)
     assert next(iter(models)) == open_checkpoint().name
     assert "vae" in models[str(tmp_path / "broken")]["problem"]
     large = models["Wan-AI/Wan2.2-TI2V-5B-Diffusers"]
     assert large["size"] == [1280, 704]
     assert 5e9 < large["memory_bytes"]["low"] < 22e9 < large["memory_bytes"]["high"]
-    assert models[str(tmp_path / "whole")]["tasks"] == ["generate"]
+    assert models[str(tmp_path / "whole")]["tasks"] == ["generate", "remix"]
 
 
 def test_the_table_is_not_cut_in_a_pipe(listed, tmp_path, tiny_checkpoint):
@@ -59,7 +60,7 @@ def test_the_table_is_not_cut_in_a_pipe(listed, tmp_path, tiny_checkpoint):
     assert head.split()[:2] == ["Model", "Here"]
     (tiny,) = (row for row in rows if row.startswith(str(tmp_path / "tiny")))
     assert "24 fps" in tiny
-    assert tiny.rstrip().endswith("generate, animate")
+    assert tiny.rstrip().endswith(", ".join(TASKS))
     (known,) = (row for row in rows if row.startswith("Wan-AI/Wan2.2-TI2V-5B-Diffusers"))
     assert known.split()[1] == "no"
     assert err == ""

@@ -13,7 +13,7 @@ from jaxtyping import Float64, UInt8
 
 from khayal.errors import InputError
 
-Frames = UInt8[np.ndarray, "f h w 3"]
+Frames = UInt8[np.ndarray, "_ h w 3"]
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _ENDS = 0.15
