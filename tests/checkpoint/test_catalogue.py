@@ -15,6 +15,13 @@ from khayal.tasks import TASKS
 Kind = Callable[[str], Path]
 
 
+def beside_our_own(*folders: Any, **where: Any) -> list[Entry | Broken]:
+    """What is listed after the model that khayal comes with."""
+    own, *others = local_models(*folders, **where)
+    assert own.name == "khayal"
+    return others
+
+
 def test_known_models() -> None:
     models = {
         model.name.removeprefix("Wan-AI/").removesuffix("-Diffusers"): model for model in known_models()
@@ -40,7 +47,8 @@ def test_local_models(tiny_checkpoint: Kind, tmp_path: Path) -> None:
     (tmp_path / "wan2.1" / "vae" / "config.json").unlink()
     (tmp_path / "something else").mkdir()
     broken, good = sorted(
-        local_models([tmp_path], cache=tmp_path / "no cache"), key=lambda m: m.name == str(tmp_path / "ti2v")
+        beside_our_own([tmp_path], cache=tmp_path / "no cache"),
+        key=lambda m: m.name == str(tmp_path / "ti2v"),
     )
     assert isinstance(good, Entry)
     assert good.tasks == TASKS
@@ -69,18 +77,18 @@ def test_one_broken_folder_leaves_the_others(
     path = tmp_path / "wan2.1" / file
     data = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps(data | values))
-    good, broken = local_models([tmp_path], cache=tmp_path / "no cache")
+    good, broken = beside_our_own([tmp_path], cache=tmp_path / "no cache")
     assert isinstance(good, Entry)
     assert isinstance(broken, Broken)
     assert broken.problem.endswith(".")
 
 
 def test_a_checkpoint_may_be_named_itself(tiny_checkpoint: Kind, tmp_path: Path) -> None:
-    (found,) = local_models([tiny_checkpoint("a14b")], cache=tmp_path)
+    (found,) = beside_our_own([tiny_checkpoint("a14b")], cache=tmp_path)
     assert isinstance(found, Entry)
     assert found.shape.num_experts == 2
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no folder"):
-        local_models([tmp_path / "nowhere"])
+        beside_our_own([tmp_path / "nowhere"])

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,13 @@ from khayal.errors import CheckpointError
 
 Kind = Callable[[str], Path]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def beside_our_own(*folders: Any, **where: Any) -> list[Entry | Broken]:
+    """What is listed after the model that khayal comes with."""
+    own, *others = local_models(*folders, **where)
+    assert own.name == "khayal"
+    return others
 
 
 @pytest.fixture
@@ -64,15 +72,15 @@ def test_a_local_folder_comes_before_the_hub(
 
 def test_cached_models_are_listed(cache: Path) -> None:
     snapshot = cache / "models--somebody--tiny-Diffusers" / "snapshots" / COMMIT
-    (found,) = local_models(cache=cache)
+    (found,) = beside_our_own(cache=cache)
     assert isinstance(found, Entry)
     assert (found.name, found.path) == ("somebody/tiny-Diffusers", snapshot)
     (snapshot / "vae" / "diffusion_pytorch_model.safetensors").unlink()
-    (found,) = local_models(cache=cache)
+    (found,) = beside_our_own(cache=cache)
     assert isinstance(found, Broken)
     index = snapshot / "model_index.json"
     index.write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
-    assert local_models(cache=cache) == []
+    assert beside_our_own(cache=cache) == []
 
 
 def test_offline(cache: Path) -> None:

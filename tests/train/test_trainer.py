@@ -173,6 +173,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(new_run: NewRun) -> None:
 
 
 def test_ctrl_c_saves_and_stops(new_run: NewRun) -> None:
+    before = signal.getsignal(signal.SIGINT)
     folder = new_run()
     trainer = Trainer(tiny.transformer(folder, steps=9, every=100), folder / "transformer", QUIET)
     step = trainer._step
@@ -185,7 +186,7 @@ def test_ctrl_c_saves_and_stops(new_run: NewRun) -> None:
     trainer._step = interrupted  # type: ignore[method-assign]
     with pytest.raises(Cancelled):
         trainer.run()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     assert [path.name for path in (folder / "transformer" / "checkpoints").iterdir()] == ["step-00000005"]
     assert run("transformer", folder, steps=9, resume=True).is_finished
 
