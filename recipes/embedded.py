@@ -15,11 +15,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from khayal.evaluate.labels import PROBE, labels_of
 from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig
+from khayal.train.comprehension import Comprehension, ComprehensionConfig, LabelledCaptions
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.loss import Levels, Mixture
@@ -38,6 +40,9 @@ from khayal.train.probing import LabelledClips, Probing
 from khayal.train.shards import Crops, FrameShards, LatentShards, ShardReader
 from khayal.train.source import Passage
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
+from khayal.world.captions import LANGUAGES, LENGTHS, caption
+from khayal.world.clips import Passage as WorldPassage
+from khayal.world.facts import facts_of
 from khayal.world.truth import Truth
 
 FPS, SECONDS, SIDE = 12, 4.0, 128
@@ -47,6 +52,8 @@ TEXT_WIDTH = 192
 DIALS = "12"
 """Clips of these dials in turn: the small world is learned first, the larger one beside it."""
 SEED = 0
+NUM_WORDINGS = 4
+"""Of each caption, drawn anew from what is known of the clip."""
 
 PROMPTS = (
     "a red ball bounces on the grass",
@@ -136,6 +143,37 @@ def encode(
     )
 
 
+def comprehension(run: Path, batch: int = 256, rate: float = 4e-3) -> TrainConfig:
+    """The text encoder, on the captions of `encode` and what is true of their clips."""
+
+    def tell(told: Mapping[str, Any]) -> Callable[[np.random.Generator], str]:
+        truth = Truth.from_json(dict(told))
+        facts = facts_of(truth)
+
+        def one(dice: np.random.Generator) -> str:
+            language, length = str(dice.choice(list(LANGUAGES))), str(dice.choice(LENGTHS))
+            return caption(facts, language, length, dice, truth.split).text
+
+        return one
+
+    shape = ComprehensionConfig(
+        text=TEXT_ENCODER, tokenizer=run / "tokenizer", names=PROBE, text_length=DEFAULTS.text_length
+    )
+    return TrainConfig(
+        objective=partial(Comprehension, shape, SEED),
+        source=lambda: LabelledCaptions(
+            run / "encode", label=lambda told: labels_of(Truth.from_json(dict(told))), tell=tell
+        ),
+        batch_size=batch,
+        minutes=6,
+        seed=SEED,
+        optimiser=OptimiserConfig(
+            matrix_learning_rate=rate, learning_rate=2e-3, warmup_steps=20, decay_share=0.5
+        ),
+        averages=(0.98,),
+    )
+
+
 def transformer(
     run: Path,
     batch: int = 32,
@@ -143,8 +181,9 @@ def transformer(
     rate: float = 8e-3,
     dials: str = DIALS,
     compiled: bool = False,
+    focus: float = 4.0,
 ) -> TrainConfig:
-    """Text encoder and transformer; on two CPU cores a step of 32 clips takes about two seconds.
+    """The transformer; on two CPU cores a step of 32 clips takes about two seconds.
 
     Over 200 steps of 8 clips, on the same batches and noise, the last 20 losses were 0.44 for Muon at 8e-3,
     0.49 at 4e-3, 0.58 at 2e-3; AdamW alone had 0.58 at 2.4e-3, 0.61 at 1.2e-3, 0.69 at 6e-4.
@@ -161,13 +200,11 @@ def transformer(
         scheduler=SchedulerConfig(flow_shift=SHIFT),
         defaults=replace(DEFAULTS, words=words_of(run / "encode", run / "tokenizer"), dials=dials),
         caption_weights={
-            "en/short": 1.0,
-            "en/medium": 2.0,
-            "en/detailed": 2.0,
-            "ar/short": 0.5,
-            "ar/medium": 1.0,
-            "ar/detailed": 1.0,
+            f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * (1 + (language == "en"))
+            for language, length, number in itertools.product(LANGUAGES, LENGTHS, range(NUM_WORDINGS))
         },
+        focus_weight=focus,
+        text_encoder=run / "comprehension" / "model",
         prompts=PROMPTS,
     )
     return TrainConfig(
@@ -197,11 +234,12 @@ def world(dials: str, workers: int) -> ClipsFrom:
         try:
             for number in itertools.count(start):
                 clip = next(streams[number % len(dials)])
-                passages = tuple(
-                    Passage(kind=told.kind, start=told.start, end=told.end, texts=_by_name(told.texts))
-                    for told in clip.captions
+                yield Sample(
+                    frames=clip.frames,
+                    passages=tuple(worded(told, clip.truth) for told in clip.captions),
+                    truth=clip.truth.to_json(),
+                    focus=focus_of(clip.truth),
                 )
-                yield Sample(frames=clip.frames, passages=passages)
         finally:
             for one in streams:
                 one.close()  # type: ignore[attr-defined]  # stops the processes that render
@@ -217,8 +255,13 @@ def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
         num_kept = len(reader) if reader else 0
         for number in range(start, num_kept):
             assert reader is not None
-            passages = tuple(Passage(**told) for told in reader.lines[number]["passages"])
-            yield Sample(frames=reader.read("frames", [number])[0].numpy(), passages=passages)
+            line = reader.lines[number]
+            yield Sample(
+                frames=reader.read("frames", [number])[0].numpy(),
+                passages=tuple(Passage(**told) for told in line["passages"]),
+                truth=line["truth"],
+                focus=focus_of(Truth.from_json(dict(line["truth"]))),
+            )
         yield from otherwise(max(start, num_kept))
 
     return clips
@@ -238,8 +281,32 @@ def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _by_name(texts: dict[str, dict[str, str]]) -> dict[str, str]:
-    return {f"{language}/{length}": text for language, of in texts.items() for length, text in of.items()}
+def worded(told: WorldPassage, truth: Truth) -> Passage:
+    """A passage with several wordings of each of its captions: names end in /0, /1, …"""
+    facts = facts_of(truth, told.start, told.end)
+    texts = {}
+    for place, (language, length) in enumerate(itertools.product(LANGUAGES, LENGTHS)):
+        dice = np.random.default_rng([truth.seed, truth.index, told.start, told.end, 31, place])
+        for number in range(NUM_WORDINGS):
+            text = caption(facts, language, length, dice, truth.split).text
+            texts[f"{language}/{length}/{number}"] = text
+    return Passage(kind=told.kind, start=told.start, end=told.end, texts=texts)
+
+
+def focus_of(truth: Truth) -> np.ndarray:
+    """Where in the latents actors are, t h w: the share of each place that their boxes cover, times 255."""
+    grid = SIDE // 16
+    low = np.arange(grid) / grid
+    shares = np.zeros((truth.num_frames, grid, grid))
+    for actor in truth.frames.actors:
+        left, top, right, bottom = np.array(actor.box).T[:, :, None]
+        across = (np.minimum(right, low + 1 / grid) - np.maximum(left, low)) * grid
+        down = (np.minimum(bottom, low + 1 / grid) - np.maximum(top, low)) * grid
+        covered = down.clip(0, 1)[:, :, None] * across.clip(0, 1)[:, None, :]
+        shares = np.maximum(shares, covered)
+    by_latent = shares.reshape(-1, AUTOENCODER.frames_per_latent, grid, grid).max(axis=1)
+    focus: np.ndarray = (by_latent * 255).round().astype(np.uint8)
+    return focus
 
 
 _SIDES = {"left": "right", "Left": "Right", "يسار": "يمين"}
@@ -258,7 +325,11 @@ def mirror(sample: Sample) -> Sample:
         )
         for passage in sample.passages
     )
-    return Sample(frames=np.ascontiguousarray(sample.frames[:, :, ::-1]), passages=passages)
+    return Sample(
+        frames=np.ascontiguousarray(sample.frames[:, :, ::-1]),
+        passages=passages,
+        focus=None if sample.focus is None else np.ascontiguousarray(sample.focus[:, :, ::-1]),
+    )
 
 
 def mirrored_text(text: str) -> str:

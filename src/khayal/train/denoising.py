@@ -51,6 +51,11 @@ class TextToVideoConfig:
         caption_dropout: how often the caption is left empty, for guidance.
         short_share: share of the run that learns from pieces of clips.
         short_columns: latent frames of such a piece.
+        focus_weight: how much more than the rest of the picture what a clip is about counts in the loss at
+            first, where the data says where that is. It falls to nothing over the run, since weights
+            that depend on the clip bend the prediction while much is still open.
+        text_encoder: the folder of a text encoder that has learned already, and stays as it is; None where
+            it learns too.
         scheduler, defaults: how the exported model is sampled when nobody says otherwise.
         prompts: what previews show.
     """
@@ -65,6 +70,8 @@ class TextToVideoConfig:
     caption_dropout: float = 0.1
     short_share: float = 0.25
     short_columns: int = 4
+    focus_weight: float = 0.0
+    text_encoder: Path | None = None
     scheduler: SchedulerConfig = field(default_factory=lambda: SchedulerConfig(flow_shift=2.0))
     prompts: tuple[str, ...] = ()
 
@@ -106,10 +113,15 @@ class Denoising(Objective[LatentBatch]):
     def forward(self, batch: LatentBatch, chance: Chance) -> Score:
         """See `Objective`."""
         self._check(batch)
+        focus_weight = self.config.focus_weight * (1 - chance.progress)
+        is_focused = batch.focus is not None and focus_weight > 0
+        if is_focused:
+            batch = with_weights(batch, focus_weight)
         extents = [extent_of(batch, clip) for clip in range(len(batch.passages))]
         drawn = self._draw(batch, extents, chance)
         least_scored = self.config.mixture.levels.least_scored
         canvases = arrange(drawn.tables, drawn.latents, drawn.stills, least_scored=least_scored)
+        canvases = canvases.weighed() if is_focused else canvases
         text = self._encode(batch, extents if drawn.kind == "shots" else None, chance)
         _, c, t, h, w = canvases.clean.shape
         noise = drawn.chance.normal(_FOR_NOISE, (c, t, h, w), canvases.clean.device)
@@ -191,7 +203,8 @@ class Denoising(Objective[LatentBatch]):
         """See `Objective`."""
         latents = batch.latents.to(device, non_blocking=True)
         stills = None if batch.stills is None else batch.stills.to(device, non_blocking=True)
-        return replace(batch, latents=latents, stills=stills)
+        focus = None if batch.focus is None else batch.focus.to(device, non_blocking=True)
+        return replace(batch, latents=latents, stills=stills, focus=focus)
 
     def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
         """The transformer computes as it is loaded for sampling; a small text encoder in float32."""
@@ -217,6 +230,17 @@ def extent_of(batch: LatentBatch, clip: int) -> Extent:
         still_columns=batch.still_columns,
         shot_of_column=tuple(of_column),
     )
+
+
+def with_weights(batch: LatentBatch, focus_weight: float) -> LatentBatch:
+    """The batch with one channel more: how much each place counts, on average 1 over each clip."""
+    assert batch.focus is not None, "asked only where there is a focus"
+    weights = 1 + focus_weight * batch.focus
+    weights = (weights / weights.mean(dim=(1, 2, 3), keepdim=True))[:, None]
+    stills = batch.stills
+    if stills is not None:
+        stills = torch.cat((stills, weights[:, :, list(batch.still_columns)]), dim=1)
+    return replace(batch, latents=torch.cat((batch.latents, weights), dim=1), stills=stills)
 
 
 def inside(weights: Mapping[str, Tensor], module: str) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ forcing, arXiv:2407.01392), the shifted logit-normal levels of SD3 (arXiv:2403.0
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -314,6 +314,7 @@ class Canvases:
         clean: what stands in each column.
         is_scored: True where a column counts in the loss.
         num_scored: how many there are.
+        weights: how much each place counts in the loss, or None where all count alike.
     """
 
     clean: Float[Tensor, "b c t h w"]
@@ -321,6 +322,11 @@ class Canvases:
     positions: Float[Tensor, "#b t"]
     is_scored: Bool[Tensor, "b t"]
     num_scored: int
+    weights: Float[Tensor, "b 1 t h w"] | None = None
+
+    def weighed(self) -> Canvases:
+        """The same, with what was the last channel as weights: so they went wherever the latents went."""
+        return replace(self, clean=self.clean[:, :-1], weights=self.clean[:, -1:])
 
 
 def arrange(
@@ -376,5 +382,7 @@ def flow_matching_loss(
     Known columns give no gradient, whatever is predicted for them. The caller divides by the number of
     scored columns in the whole batch, over all processes.
     """
-    errors = (predicted - velocity(canvases.clean, noise)).square().mean(dim=(1, 3, 4))
-    return torch.where(canvases.is_scored, errors, 0.0).sum()
+    errors = (predicted - velocity(canvases.clean, noise)).square()
+    if canvases.weights is not None:
+        errors = errors * canvases.weights
+    return torch.where(canvases.is_scored, errors.mean(dim=(1, 3, 4)), 0.0).sum()

@@ -32,11 +32,17 @@ from khayal.train.source import Passage
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A clip with its captions; the first passage is of the whole. `truth` is what else is known of it."""
+    """A clip with its captions; the first passage is of the whole.
+
+    Attributes:
+        truth: what else is known of it.
+        focus: how much of each place in its latents shows what the clip is about, up to 255 for all of it.
+    """
 
     frames: UInt8[np.ndarray, "f h w 3"]
     passages: tuple[Passage, ...]
     truth: Mapping[str, Any] | None = None
+    focus: UInt8[np.ndarray, "t h2 w2"] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What stands beside its tensors."""
@@ -142,7 +148,13 @@ def encode_clips(config: EncodeConfig, folder: Path, sitting: Sitting) -> Outcom
             latents.append(_encoded(autoencoder, pixels))
             alone = [_encoded(autoencoder, pixels[:, :, f : f + 1]) for f in last_frames]
             stills.append(torch.cat(alone, dim=2) if alone else latents[-1][:, :, :0])
-        return {"latents": torch.cat(latents), **({"stills": torch.cat(stills)} if at else {})}
+        found = {"latents": torch.cat(latents)}
+        if at:
+            found["stills"] = torch.cat(stills)
+        focus = [sample.focus for sample in samples if sample.focus is not None]
+        if len(focus) == len(samples):
+            found["focus"] = torch.from_numpy(np.stack(focus))
+        return found
 
     def versions(sample: Sample) -> list[Sample]:
         other = config.mirrored(sample) if config.mirrored else None

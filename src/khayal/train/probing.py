@@ -185,19 +185,19 @@ def losses(reading: ProbeReading, labels: ProbeLabels) -> dict[str, Tensor]:
     num_seen = seen.sum().clamp(min=1)
     return {
         "kind": (kind * there).sum() / there.sum().clamp(min=1) + 2 * kind.mean(),
-        "motion": _answer(reading.motions.flatten(0, 1), labels.motions.flatten()),
-        "direction": _answer(reading.directions.flatten(0, 1), labels.directions.flatten()),
+        "motion": answer_loss(reading.motions.flatten(0, 1), labels.motions.flatten()),
+        "direction": answer_loss(reading.directions.flatten(0, 1), labels.directions.flatten()),
         "seen": 3 * F.binary_cross_entropy_with_logits(reading.is_seen, seen),
         "box": 10 * (apart * seen).sum() / num_seen,
         "where": -0.3 * (under * seen).sum() / num_seen,
-        "setting": _answer(reading.settings, labels.settings),
-        "light": _answer(reading.lights, labels.lights),
-        "move": _answer(reading.moves, labels.moves),
+        "setting": answer_loss(reading.settings, labels.settings),
+        "light": answer_loss(reading.lights, labels.lights),
+        "move": answer_loss(reading.moves, labels.moves),
         "cut": F.binary_cross_entropy_with_logits(reading.is_cut, labels.is_cut.float()),
     }
 
 
-def _answer(logits: Tensor, labels: Tensor) -> Tensor:
+def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy over what is asked for."""
     asked = (labels >= 0).float()
     wrong = F.cross_entropy(logits, labels.clamp(min=0), reduction="none")

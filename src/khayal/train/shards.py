@@ -152,7 +152,7 @@ class LatentShards:
 
     def batches(self, reading: Reading) -> Iterator[LatentBatch]:
         """See `Source`."""
-        order = Epochs(len(self), reading.seed)
+        order, is_focused = Epochs(len(self), reading.seed), self._reader.has("focus")
         for step in itertools.count(reading.start):
             clips = order.batch(step, reading.batch_size, reading.rows)
             yield LatentBatch(
@@ -161,6 +161,7 @@ class LatentShards:
                 still_columns=self._still_columns,
                 passages=tuple(self._passages[clip] for clip in clips),
                 frames_per_column=self._frames_per_column,
+                focus=self._reader.read("focus", clips).float() / 255 if is_focused else None,
             )
 
 

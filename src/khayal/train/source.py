@@ -72,6 +72,7 @@ class LatentBatch:
         still_columns: the latent frame whose last frame each still shows.
         passages: the captions of each clip; the first one is of the whole clip.
         frames_per_column: pixel frames in each latent frame.
+        focus: how much of each place shows what the clip is about, 0 to 1, or None where nobody said.
         autoencoder: the fingerprint of what made the latents; empty where it is known otherwise.
         texts: where the encoded captions are, for objectives whose text encoder is frozen.
     """
@@ -81,6 +82,7 @@ class LatentBatch:
     still_columns: tuple[int, ...]
     passages: tuple[tuple[Passage, ...], ...]
     frames_per_column: tuple[int, ...]
+    focus: Float[Tensor, "b t h w"] | None = None
     autoencoder: str = ""
     texts: TextStore | None = None
 

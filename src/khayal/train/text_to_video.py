@@ -18,6 +18,7 @@ from khayal.clip import contact_sheet
 from khayal.images import png_bytes
 from khayal.model.text import UMT5Encoder
 from khayal.model.transformer import SpacetimeTransformer
+from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.denoising import Denoising, TextToVideoConfig, extent_of, inside
 from khayal.train.parts import load_part, rebuilt
 from khayal.train.source import LatentBatch
@@ -29,7 +30,7 @@ SHARD_BYTES = 15_900_000
 
 
 class TextToVideo(Denoising):
-    """Learns text and velocity together, from fresh weights."""
+    """Learns velocity, and text with it where no text encoder is given, from fresh weights."""
 
     def __init__(self, config: TextToVideoConfig, seed: int = 0) -> None:
         super().__init__(config)
@@ -38,27 +39,18 @@ class TextToVideo(Denoising):
         generator = torch.Generator().manual_seed(seed)
         initialise(self.transformer, generator)
         self.text_encoder.initialise(generator)
-        self._tokenizer = Tokenizer(config.tokenizer, length=config.text_length)
-        self._tokens: dict[str, list[int]] = {}
+        if config.text_encoder is not None:
+            learned = load_part(config.text_encoder, "text_encoder", torch.float32)
+            assert isinstance(learned, UMT5Encoder)
+            self.text_encoder = learned
+        self._tokens = CaptionTokens(Tokenizer(config.tokenizer, length=config.text_length))
 
     def encode_captions(self, captions: Sequence[str], batch: LatentBatch) -> Float[Tensor, "n l e"]:
-        """See `Denoising`; gradients flow into the text encoder."""
-        tokens = [self._token_ids(caption) for caption in captions]
-        longest = max(map(len, tokens))
-        ids = torch.zeros(len(tokens), longest, dtype=torch.int64)
-        is_token = torch.zeros(len(tokens), longest, dtype=torch.bool)
-        for row, numbers in enumerate(tokens):
-            ids[row, : len(numbers)] = torch.tensor(numbers)
-            is_token[row, : len(numbers)] = True
+        """See `Denoising`; gradients flow into the text encoder where it learns."""
+        ids, is_token = self._tokens.of(captions)
         device = batch.latents.device
         text = self.text_encoder(ids.to(device), is_token.to(device))
-        return F.pad(text, (0, 0, 0, self.config.text_length - longest))
-
-    def _token_ids(self, caption: str) -> list[int]:
-        if caption not in self._tokens:
-            tokens = self._tokenizer.encode([caption])
-            self._tokens[caption] = tokens.token_ids[0, : int(tokens.is_token.sum())].tolist()
-        return self._tokens[caption]
+        return F.pad(text, (0, 0, 0, self.config.text_length - ids.shape[1]))
 
     def blocks(self) -> Sequence[nn.Module]:
         """See `Objective`."""
@@ -90,7 +82,8 @@ class TextToVideo(Denoising):
         """See `Objective`."""
         found: dict[str, Tensor] = {}
         for role in ("transformer", "text_encoder"):
-            part = load_part(folder / role, role, torch.float32)
+            learned = self.config.text_encoder if role == "text_encoder" else None
+            part = load_part(learned or folder / role, role, torch.float32)
             found |= {f"{role}.{key}": weight.detach() for key, weight in part.named_parameters()}
         return found
 
