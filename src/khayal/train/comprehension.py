@@ -1,0 +1,189 @@
+"""A text encoder that learns to read before there is a picture: captions in, what their clips show out.
+
+In a picture the words of a caption are a faint signal: a wrong colour costs two parts in a hundred of the
+loss, and only at noise levels near one. The truth of a world says the same without noise, so the encoder
+learns its language from that, in minutes, and the transformer has only to learn what it looks like. What is
+known is read from the mean over the tokens: what a cross-attention that has learned nothing yet passes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.model.probe import ProbeConfig, ProbeLabels
+from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
+from khayal.train.caption_tokens import CaptionTokens
+from khayal.train.chance import Chance
+from khayal.train.denoising import inside
+from khayal.train.objective import Objective, Score
+from khayal.train.parts import load_part, rebuilt, save_part
+from khayal.train.probing import answer_loss, chosen, joined
+from khayal.train.shards import ShardReader
+from khayal.train.source import Epochs, Reading
+
+_FOR_WORDS = 61
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionBatch:
+    """Captions and what their clips show."""
+
+    captions: tuple[str, ...]
+    labels: ProbeLabels
+
+
+class LabelledCaptions:
+    """Captions of the clips of a folder of shards whose truth is known, worded anew each time: a Source.
+
+    Args:
+        label: gives the labels of one clip from its truth, as a batch of one.
+        tell: gives a way to caption a clip, from its truth.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        label: Callable[[Mapping[str, Any]], ProbeLabels],
+        tell: Callable[[Mapping[str, Any]], Callable[[np.random.Generator], str]],
+    ) -> None:
+        truths = [line["truth"] for line in ShardReader(folder).lines if "truth" in line]
+        self._labels = joined([label(truth) for truth in truths])
+        self._tellers = [tell(truth) for truth in truths]
+
+    def __len__(self) -> int:
+        return len(self._tellers)
+
+    def batches(self, reading: Reading) -> Iterator[CaptionBatch]:
+        """See `Source`."""
+        order = Epochs(len(self), reading.seed)
+        for step in itertools.count(reading.start):
+            clips = order.batch(step, reading.batch_size, reading.rows)
+            captions = [
+                self._tellers[clip](np.random.default_rng([reading.seed, step, row, 29]))
+                for clip, row in zip(clips, reading.rows, strict=True)
+            ]
+            yield CaptionBatch(captions=tuple(captions), labels=chosen(self._labels, torch.tensor(clips)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComprehensionConfig:
+    """What is trained.
+
+    Attributes:
+        names: what there is to say, in the order of the labels.
+        replaced_share: tokens that are replaced by any others, so that a word which was never met does not
+            hide the rest.
+        text_length: tokens of a caption that are read.
+    """
+
+    text: UMT5EncoderConfig
+    tokenizer: Path
+    names: ProbeConfig
+    replaced_share: float = 0.04
+    text_length: int = 96
+
+
+class Comprehension(Objective[CaptionBatch]):
+    """Learns to say what captions tell."""
+
+    def __init__(self, config: ComprehensionConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.text_encoder = UMT5Encoder(config.text)
+        generator = torch.Generator().manual_seed(seed)
+        self.text_encoder.initialise(generator)
+        names, width = config.names, config.text.d_model
+        for_each = len(names.kinds) + len(names.motions) + len(names.directions) + 3
+        answers = len(names.colours) * for_each + len(names.settings) + len(names.lights) + len(names.moves)
+        self.answers = nn.Linear(width, answers)
+        nn.init.zeros_(self.answers.weight)
+        nn.init.zeros_(self.answers.bias)
+        self._tokens = CaptionTokens(Tokenizer(config.tokenizer, length=config.text_length))
+
+    def forward(self, batch: CaptionBatch, chance: Chance) -> Score:
+        """See `Objective`."""
+        ids, is_token = self._tokens.of(batch.captions)
+        device = self.answers.weight.device
+        text = self.text_encoder(self._worn(ids, chance).to(device), is_token.to(device))
+        told = self.answers(text.sum(1) / is_token.sum(1, keepdim=True).to(text))
+        labels, count = batch.labels, float(len(batch.captions))
+        truths = (
+            labels.kinds,
+            labels.motions,
+            labels.directions,
+            labels.settings,
+            labels.lights,
+            labels.moves,
+        )
+        terms, parts = [], {}
+        for name, logits, truth in zip(_NAMES, self._parted(told), truths, strict=True):
+            logits, truth = logits.flatten(0, -2), truth.flatten()
+            terms.append(answer_loss(logits, truth))
+            is_asked = (truth >= 0) & (truth < logits.shape[-1] - (name in _FOR_ACTORS))
+            right = ((logits.argmax(-1) == truth) & is_asked).sum() / is_asked.sum().clamp(min=1)
+            parts[f"{name}_right"] = right * count
+        return Score(total=torch.stack(terms).sum() * count, count=count, parts=parts)
+
+    def _worn(self, ids: Tensor, chance: Chance) -> Tensor:
+        rows = [chance.dice(_FOR_WORDS, row) for row in chance.rows]
+        is_odd = torch.tensor(np.stack([dice.random(ids.shape[1]) for dice in rows]))
+        other = torch.tensor(
+            np.stack([dice.integers(3, self.config.text.vocab_size, ids.shape[1]) for dice in rows])
+        )
+        return torch.where(is_odd < self.config.replaced_share, other, ids)
+
+    def _parted(self, told: Tensor) -> list[Tensor]:
+        """Kinds, motions and directions of the actor of each colour, then setting, light and camera move."""
+        names = self.config.names
+        for_actors = [len(names.kinds) + 1, len(names.motions) + 1, len(names.directions) + 1]
+        of_actors = len(names.colours) * sum(for_actors)
+        actors = told[:, :of_actors].unflatten(1, (len(names.colours), -1)).split(for_actors, dim=-1)
+        scene = told[:, of_actors:].split([len(names.settings), len(names.lights), len(names.moves)], dim=-1)
+        return [*actors, *scene]
+
+    def to_device(self, batch: CaptionBatch, device: torch.device) -> CaptionBatch:
+        """See `Objective`."""
+        names = [field.name for field in fields(ProbeLabels)]
+        labels = ProbeLabels(**{name: getattr(batch.labels, name).to(device) for name in names})
+        return CaptionBatch(captions=batch.captions, labels=labels)
+
+    def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
+        """All in float32: it is small."""
+        return torch.float32
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """See `Objective`."""
+        return list(self.text_encoder.encoder.block)
+
+    def is_matrix(self, key: str) -> bool:
+        """The layers inside the blocks."""
+        return ".block." in key and "norm" not in key and "relative_attention" not in key
+
+    def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
+        """The encoder alone, as in a checkpoint's text_encoder/."""
+        plain = inside(weights, "text_encoder")
+        save_part(folder, rebuilt(UMT5Encoder, self.config.text, plain, torch.float32))
+
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        """The encoder of a checkpoint or of this stage, with answers still to be learned."""
+        where = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
+        part = load_part(where, "text_encoder", torch.float32)
+        found = {f"text_encoder.{key}": weight.detach() for key, weight in part.named_parameters()}
+        return found | {f"answers.{key}": weight.detach() for key, weight in self.answers.named_parameters()}
+
+    def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
+        """Nothing: what it understands is in the log."""
+        return []
+
+
+_NAMES = ("kind", "motion", "direction", "setting", "light", "move")
+_FOR_ACTORS = _NAMES[:3]
