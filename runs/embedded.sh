@@ -5,7 +5,8 @@
 #   runs/embedded.sh                         the budget of two CPU cores: about ten hours
 #   SCALE=0.1 runs/embedded.sh               a tenth of every budget
 #   RUN=runs/out/gpu MINUTES_TRANSFORMER=27 BATCH=512 COMPILED=true runs/embedded.sh
-#   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer and autoencoder
+#   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer
+#   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 …       … and with its autoencoder as it is
 #
 # The result is $RUN/transformer/model, a checkpoint folder: khayal "a red ball" --model $RUN/transformer/model
 set -euo pipefail
@@ -15,14 +16,18 @@ RUN=${RUN:-runs/out/embedded}
 DIALS=${DIALS:-12}           # clips of these dials of the world in turn
 SCALE=${SCALE:-1}           # of all budgets below
 WORKERS=${WORKERS:-$(nproc)}
-CLIPS_FRAMES=${CLIPS_FRAMES:-480}
+CLIPS_FRAMES=${CLIPS_FRAMES:-480}      # kept as frames, for the autoencoder; 2.4 MB each
 CLIPS_LATENTS=${CLIPS_LATENTS:-6000}
 MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
 MINUTES_ENCODE=${MINUTES_ENCODE:-60}
+MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-6}
 MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
+MINUTES_DECODER=${MINUTES_DECODER:-0}   # after the transformer: the decoder alone learns on
 BATCH=${BATCH:-32}
 MATRICES=${MATRICES:-muon}
 COMPILED=${COMPILED:-false}
+FOCUS=${FOCUS:-4}           # how much more actors weigh in the loss at first
+SHORT=${SHORT:-0.25}        # share of the run that learns from pieces of clips
 FROM=${FROM:-}              # a checkpoint to begin with
 SLICE=${SLICE:-}            # minutes after which a training stage stops, to be run again
 
@@ -45,16 +50,25 @@ train_stage() {
 command -v khayal > /dev/null || pip install -e '.[world,train]'
 mkdir -p "$RUN"
 if [ -n "$FROM" ] && [ ! -d "$RUN/tokenizer" ]; then
-    mkdir -p "$RUN/autoencoder"
-    cp -r "$FROM/vae" "$RUN/autoencoder/model"
     cp -r "$FROM/tokenizer" "$RUN/tokenizer"
-    touch "$RUN/frames.done" "$RUN/tokenizer.done" "$RUN/autoencoder.done"
+    touch "$RUN/tokenizer.done"
+    if [ "$MINUTES_AUTOENCODER" = 0 ]; then
+        mkdir -p "$RUN/autoencoder"
+        cp -r "$FROM/vae" "$RUN/autoencoder/model"
+        touch "$RUN/frames.done" "$RUN/autoencoder.done"
+    fi
 fi
 train_stage frames --set dials="$DIALS" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_FRAMES")"
 train_stage tokenizer
-train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")"
+train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")" ${FROM:+--start "$FROM/vae"}
 train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" --set workers="$WORKERS" \
     --set clips="$(clips "$CLIPS_LATENTS")"
+train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" ${FROM:+--start "$FROM"}
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" \
-    --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" ${FROM:+--start "$FROM"}
+    --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
+    --set short="$SHORT" ${FROM:+--start "$FROM"}
+if [ "$MINUTES_DECODER" != 0 ]; then
+    train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
+    rm -rf "$RUN/transformer/model/vae" && cp -r "$RUN/decoder/model" "$RUN/transformer/model/vae"
+fi
 echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"

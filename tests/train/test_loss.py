@@ -6,6 +6,7 @@ import torch
 
 from khayal.errors import InputError
 from khayal.train.chance import Chance
+from khayal.train.denoising import with_weights
 from khayal.train.loss import (
     MIXTURE,
     NUM_ANCHORS,
@@ -19,6 +20,7 @@ from khayal.train.loss import (
     flow_matching_loss,
     noise_canvases,
 )
+from khayal.train.source import LatentBatch
 
 T = 12
 CLIP = Extent(num_columns=T, still_columns=(0, T - 1), shot_of_column=(0,) * 5 + (1,) * 3 + (2,) * 4)
@@ -198,6 +200,36 @@ def test_the_loss_is_of_noised_columns_alone() -> None:
     torch.testing.assert_close(loss, torch.stack(wanted).sum())
     perfect = flow_matching_loss(noise - latents, canvases, noise)
     assert perfect < 1e-10
+
+
+def test_what_a_clip_is_about_counts_more_wherever_its_columns_go() -> None:
+    torch.manual_seed(0)
+    focus = torch.zeros(2, T, 2, 2)
+    focus[0, 3, 1, 1] = 1.0  # one place of one column of one clip
+    batch = LatentBatch(
+        latents=torch.randn(2, 3, T, 2, 2),
+        stills=torch.randn(2, 3, 2, 2, 2),
+        still_columns=(0, T - 1),
+        passages=((), ()),
+        frames_per_column=(4,) * T,
+        focus=focus,
+    )
+    weighed = with_weights(batch, 3.0)
+    columns = np.array([0, 3, 5])
+    table = Table(columns=columns, positions=columns * 1.0, is_known=columns < 0, sigmas=np.full(3, 0.5))
+    canvases = arrange([table] * 2, weighed.latents, weighed.stills, least_scored=0.02).weighed()
+    torch.testing.assert_close(canvases.clean, batch.latents[:, :, columns])
+    weights = canvases.weights
+    assert weights is not None
+    assert weights.shape == (2, 1, 3, 2, 2)
+    torch.testing.assert_close(weights[0, 0, 1, 1, 1] / weights[0, 0, 0, 0, 0], torch.tensor(4.0))
+    torch.testing.assert_close(weights[1], torch.ones(1, 3, 2, 2))
+    torch.testing.assert_close(weighed.latents[:, -1].mean(dim=(1, 2, 3)), torch.ones(2))
+    noise = torch.randn(2, 3, 3, 2, 2)
+    wrong = noise - canvases.clean
+    wrong[0, :, 1, 1, 1] += 1.0
+    heavy = flow_matching_loss(wrong, canvases, noise)
+    torch.testing.assert_close(heavy, weights[0, 0, 1, 1, 1] / 4)
 
 
 def test_columns_are_noised_to_their_levels_and_told_in_whole_numbers() -> None:

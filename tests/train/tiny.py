@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -100,3 +101,11 @@ def transformer(
         keeping=KeepingConfig(full_steps=every, tensorboard=tensorboard),
         averages=(0.9, 0.99),
     )
+
+
+def transformer_that_reads(run: Path, steps: int = 12) -> TrainConfig:
+    """The same, with the text encoder that `transformer` made, as it is."""
+    config = transformer(run, steps)
+    (objective,) = config.objective.args  # type: ignore[attr-defined]
+    objective = replace(objective, text_encoder=run / "transformer" / "model" / "text_encoder")
+    return replace(config, objective=partial(TextToVideo, objective))

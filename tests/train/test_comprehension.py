@@ -1,0 +1,132 @@
+"""A text encoder learns to read from the truth of the world, and stays as it is when pictures are learned."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tiny
+import torch
+from stages import copy_prepared, run
+
+from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.model.probe import ProbeConfig, ProbeLabels
+from khayal.model.text import UMT5EncoderConfig
+from khayal.train.caption_tokens import CaptionTokens
+from khayal.train.comprehension import CaptionBatch, Comprehension, ComprehensionConfig
+from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
+from khayal.train.loop import Sitting
+from khayal.train.parts import load_part
+from khayal.train.preparing import TokenizerConfig, make_tokenizer
+from khayal.train.probing import chosen, joined
+from khayal.train.recipe import run_stage
+from khayal.train.source import Epochs, Reading
+from khayal.train.text_to_video import TextToVideo
+
+TEXT = UMT5EncoderConfig(vocab_size=100, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+NAMES = ProbeConfig(
+    kinds=("ball", "cube"),
+    colours=("red", "blue"),
+    motions=("roll", "slide"),
+    directions=("left", "right"),
+    settings=("snow",),
+    lights=("day",),
+    moves=("still",),
+)
+TOLD = {
+    ("ball", "red"): ("a red ball rolls", "there rolls a ball that is red"),
+    ("ball", "blue"): ("a blue ball rolls", "there rolls a ball that is blue"),
+    ("cube", "red"): ("a red cube rolls", "there rolls a cube that is red"),
+    ("cube", "blue"): ("a blue cube rolls", "there rolls a cube that is blue"),
+}
+
+
+def labels_of(kind: str, colour: str) -> ProbeLabels:
+    """Of one clip, in which somebody rolls to the left."""
+    place, nobody = NAMES.colours.index(colour), torch.tensor([[2, 2]])
+    kinds, motions = nobody.clone(), nobody - 3
+    kinds[0, place], motions[0, place] = NAMES.kinds.index(kind), 0
+    zero = torch.zeros(1, dtype=torch.int64)
+    return ProbeLabels(
+        kinds=kinds,
+        motions=motions,
+        directions=motions,
+        is_seen=torch.ones(1, 2, 16, dtype=torch.bool),
+        boxes=torch.zeros(1, 2, 16, 4),
+        settings=zero,
+        lights=zero,
+        moves=zero,
+        is_cut=zero.bool(),
+    )
+
+
+class Told:
+    """Four scenes, two wordings of each."""
+
+    def __len__(self) -> int:
+        return len(TOLD)
+
+    def batches(self, reading: Reading):
+        labels = joined([labels_of(kind, colour) for kind, colour in TOLD])
+        order = Epochs(len(self), reading.seed)
+        step = reading.start
+        while True:
+            clips = order.batch(step, reading.batch_size, reading.rows)
+            dice = np.random.default_rng([reading.seed, step])
+            captions = [list(TOLD.values())[clip][int(dice.integers(2))] for clip in clips]
+            yield CaptionBatch(captions=tuple(captions), labels=chosen(labels, torch.tensor(clips)))
+            step += 1
+
+
+def stage(folder: Path, steps: int) -> TrainConfig:
+    texts = [text for pair in TOLD.values() for text in pair]
+    make_tokenizer(
+        TokenizerConfig(texts=lambda: texts, num_tokens=100), folder / "tokenizer", Sitting(is_shown=False)
+    )
+    shape = ComprehensionConfig(text=TEXT, tokenizer=folder / "tokenizer", names=NAMES, text_length=24)
+    return TrainConfig(
+        objective=partial(Comprehension, shape),
+        source=Told,
+        batch_size=16,
+        num_steps=steps,
+        optimiser=OptimiserConfig(warmup_steps=2, learning_rate=2e-2, matrix_learning_rate=2e-2),
+        keeping=KeepingConfig(tensorboard=False),
+        averages=(0.9,),
+    )
+
+
+def test_it_learns_what_captions_say(tmp_path: Path) -> None:
+    config = stage(tmp_path, 60)
+    run_stage(config, tmp_path / "comprehension", Sitting(is_shown=False))
+    lines = (tmp_path / "comprehension" / "log.jsonl").read_text().splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    assert last["loss"] < 0.2 * first["loss"]
+    assert last["kind_right"] > 0.85  # some words are replaced by others
+    encoder = load_part(tmp_path / "comprehension" / "model", "text_encoder", torch.float32)
+    assert encoder.config == TEXT
+
+
+def test_the_encoder_stays_as_it_is_where_it_has_learned(prepared: Path, tmp_path: Path) -> None:
+    folder = copy_prepared(prepared, tmp_path)
+    outcome = run("transformer", folder, steps=3)
+    given = outcome.model / "text_encoder"
+    before = {
+        key: w.clone() for key, w in load_part(given, "text_encoder", torch.float32).state_dict().items()
+    }
+    run("transformer_that_reads", folder, steps=3)
+    after = load_part(
+        folder / "transformer_that_reads" / "model" / "text_encoder", "text_encoder", torch.float32
+    )
+    for key, weight in after.state_dict().items():
+        torch.testing.assert_close(weight, before[key], rtol=0, atol=0)
+    objective = TextToVideo(tiny.transformer_that_reads(folder).objective.args[0])
+    exported = objective.exported(outcome.model)
+    torch.testing.assert_close(exported["text_encoder.shared.weight"], before["shared.weight"])
+
+
+def test_captions_are_padded_to_the_longest(tmp_path: Path) -> None:
+    stage(tmp_path, 1)
+    tokens = CaptionTokens(Tokenizer(tmp_path / "tokenizer", length=24))
+    ids, is_token = tokens.of(["a red ball rolls", ""])
+    assert ids.shape == (2, 5)
+    assert is_token.sum(1).tolist() == [5, 1]
