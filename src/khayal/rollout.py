@@ -24,8 +24,10 @@ from khayal.components import Components
 from khayal.footage import Footage
 from khayal.joins import pinned
 from khayal.memory import clear_shortage
+from khayal.model.autoencoder import Autoencoder
+from khayal.preview import Colours, Preview, column_to_show, decoded
 from khayal.sample.canvas import Canvas
-from khayal.sample.denoise import denoise
+from khayal.sample.denoise import Watched, denoise
 from khayal.sample.guidance import Expert, Guidance, GuidedModel
 from khayal.sample.solvers import SOLVERS
 from khayal.settings import Settings
@@ -70,6 +72,7 @@ class Choices:
         tile: side of the decoder's tiles in latents, or None.
         on_step: told of every step.
         keep: a folder where finished canvases are kept, and taken from.
+        preview: shows the video while it forms, or None.
     """
 
     settings: Settings
@@ -77,6 +80,7 @@ class Choices:
     tile: int | None = None
     on_step: OnStep = lambda progress: None
     keep: Path | None = None
+    preview: Preview | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,23 +166,34 @@ class Rollout:
         started = time.monotonic()
         settings, scheduler = self.choices.settings, self.checkpoint.scheduler
         text, negative = self.text.of(sorted({c.shot for c in self.plan.canvases[number].columns}))
-        model = GuidedModel(
-            experts=self._experts(),
-            canvas=canvas,
-            text=text,
-            negative=negative,
-            num_levels=scheduler.num_levels,
+        model = Watched(
+            GuidedModel(
+                experts=self._experts(),
+                canvas=canvas,
+                text=text,
+                negative=negative,
+                num_levels=scheduler.num_levels,
+            )
         )
         done, num_canvases = len(self.seconds), len(self.plan.canvases)
+        preview = self.choices.preview
+        if preview is not None:
+            if self.components.residence.keeps_all:  # it is needed later anyway, and for the pictures now
+                self._learn_colours(self.components.autoencoder())
+            preview.start()
+
+        def on_step(step: int, num_steps: int, latents: Tensor) -> None:
+            self._tell("denoise", done * num_steps + step, num_canvases * num_steps, latents)
+            if preview is not None:
+                preview.after(step, num_steps, latents, lambda is_sharp: self._drawn(canvas, model, is_sharp))
+
         with clear_shortage():
             latents = denoise(
                 model,
                 canvas,
                 self._noise(number).detach().to(self.components.device, torch.float32),
                 solver=SOLVERS[settings.solver](),
-                on_step=lambda step, num_steps, latents: self._tell(
-                    "denoise", done * num_steps + step, num_canvases * num_steps, latents
-                ),
+                on_step=on_step,
             ).cpu()
         self.seconds[number] = time.monotonic() - started
         if self.choices.keep is not None:
@@ -187,6 +202,18 @@ class Rollout:
             save_file({"latents": latents.contiguous()}, part)
             part.replace(path)
         return latents
+
+    def _drawn(self, canvas: Canvas, model: Watched, is_sharp: bool) -> UInt8[np.ndarray, "h w 3"] | None:
+        """What the canvas looks like so far; None where it cannot be seen without reloading parts."""
+        column = column_to_show(canvas)
+        latent = canvas.finish(model.clean())[:, :, column : column + 1]
+        if is_sharp:
+            if not self.components.residence.keeps_all:
+                return None
+            autoencoder = self.components.autoencoder()
+            return decoded(autoencoder, latent.to(self.components.autoencoder_dtype), self.choices.tile)
+        colours = self.choices.preview.book.colours if self.choices.preview is not None else None
+        return None if colours is None else colours.drawn(latent)
 
     def _noise(self, number: int) -> Tensor:
         """Drawn on the CPU, so that every device starts from the same; another one for each canvas."""
@@ -269,6 +296,7 @@ class Rollout:
         is_wanted = self._is_wanted(sketch)
         autoencoder = self.components.autoencoder()
         device, dtype = self.components.device, self.components.autoencoder_dtype
+        self._learn_colours(autoencoder)
         frames = pinned(autoencoder.stream(latents.to(device, dtype), tile=self.choices.tile), pins)
         index = 0
         with self.components.in_use(autoencoder):
@@ -283,6 +311,14 @@ class Rollout:
                     piece = piece[:, :, kept]
                 if piece.shape[2]:
                     yield piece
+
+    def _learn_colours(self, autoencoder: Autoencoder) -> None:
+        """While it is at hand: where parts take turns on the device, for the pictures of later runs."""
+        preview = self.choices.preview
+        if preview is None or preview.book.colours is not None:
+            return
+        device, dtype = self.components.device, self.components.autoencoder_dtype
+        preview.book.colours = Colours.of(autoencoder, device=device, dtype=dtype)
 
     def _is_wanted(self, sketch: Sketch) -> Tensor:
         geometry, strip = self.checkpoint.geometry, sketch.strip

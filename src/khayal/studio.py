@@ -36,13 +36,14 @@ from khayal.memory import (
     clear_shortage,
 )
 from khayal.model.wan_autoencoder import WanAutoencoderConfig
+from khayal.preview import OnPicture, Preview, Sketchbook
 from khayal.rollout import Choices, OnStep, Progress, Rollout, Text
 from khayal.settings import Settings
 from khayal.sound import Sound
 from khayal.tasks import Basis, Plan, Request
 from khayal.timeline import Timeline
 
-__all__ = ["OnStep", "Progress", "Studio", "check_machine", "open", "to_pixels"]
+__all__ = ["OnPicture", "OnStep", "Progress", "Studio", "check_machine", "open", "to_pixels"]
 
 OPEN_WORLD = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -86,6 +87,7 @@ class Studio:
             autoencoder_dtype=self.dtype if is_slow else torch.float32,
         )
         self._texts: dict[str, Tensor] = {}
+        self._sketchbook = Sketchbook()
 
     @property
     def timeline(self) -> Timeline:
@@ -162,7 +164,7 @@ class Studio:
         return self._do(tasks.StoryboardRequest, shots=shots, prompt=prompt, **settings)
 
     def _do(self, kind: type[Request], **given: Any) -> Clip:
-        how = {name: given.pop(name) for name in ("noise", "on_step", "keep") if name in given}
+        how = {name: given.pop(name) for name in ("noise", "on_step", "on_picture", "keep") if name in given}
         return self.run(kind(**given), **how)
 
     def run(
@@ -171,6 +173,7 @@ class Studio:
         *,
         noise: Float[Tensor, "1 c t h w"] | None = None,
         on_step: OnStep | None = None,
+        on_picture: OnPicture | None = None,
         keep: Path | None = None,
     ) -> Clip:
         """Plan a request and make it: one canvas is denoised now, others and frames as they are asked for.
@@ -180,6 +183,7 @@ class Studio:
             noise: starting latents of a single canvas, instead of those drawn from the seed. They are for
                 comparisons: then all is made at once, and every frame is as the decoder gives it.
             on_step: told of every step.
+            on_picture: shown now and then what the video looks like so far, for at most 2% of the time.
             keep: a folder in which finished canvases are kept, and from which they are taken.
 
         Raises:
@@ -202,6 +206,7 @@ class Studio:
             tile=residence.tile,
             on_step=on_step or (lambda progress: None),
             keep=keep,
+            preview=None if on_picture is None else Preview(on_picture, self._sketchbook),
         )
         with clear_shortage():
             rollout = Rollout(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -15,9 +16,10 @@ from starlette.testclient import TestClient
 from khayal.errors import KhayalError
 from khayal.server.app import House, make_app
 from khayal.server.config import Limits, Policy, ServerConfig
-from khayal.server.folders import VIDEO
+from khayal.server.folders import PREVIEW, VIDEO
 from khayal.server.jobs import JobStore
 from khayal.server.keys import add_key, revoke_key
+from khayal.server.worker import show
 
 
 @pytest.fixture
@@ -396,3 +398,57 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path):
 def test_the_server_needs_no_torch():
     code = "import khayal.server.running, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_forms_is_shown_while_it_is_made_and_gone_afterwards(client):
+    video = create(client)
+    path = f"/v1/khayal/jobs/{video['id']}"
+
+    def told():
+        return client.get(path).json()["has_preview"], client.get(f"{path}/preview")
+
+    has_preview, answer = told()
+    assert (has_preview, answer.status_code, answer.json()["error"]["code"]) == (
+        False,
+        404,
+        "preview_not_ready",
+    )
+    store: JobStore = client.house.desk.store
+    job, lease = store.claim("test")
+    work = store.folder.work(job.id, lease.fence)
+    work.mkdir()
+    show(work / PREVIEW, np.full((300, 600, 3), 90, np.uint8))
+    assert [path.name for path in work.iterdir()] == [PREVIEW], "whole by a rename"
+    has_preview, answer = told()
+    assert (has_preview, answer.status_code, answer.headers["content-type"]) == (True, 200, "image/webp")
+    assert answer.headers["cache-control"] == "no-store"
+    assert Image.open(io.BytesIO(answer.content)).size == (480, 240)
+    assert client.get("/v1/khayal/jobs").json()["data"][0]["has_preview"]
+    known = {"if-none-match": answer.headers["etag"]}
+    assert client.get(f"{path}/preview", headers=known).status_code == 304
+    store.fail(lease, "model_error", "broken")
+    has_preview, answer = told()
+    assert (has_preview, answer.status_code, answer.json()["error"]["code"]) == (False, 404, "video_failed")
+
+
+def test_all_that_a_video_was_asked_for_with_can_be_used_again(client):
+    video = create(client)
+    finish(client, video["id"])
+    image = {"url": "data:image/png;base64," + base64.b64encode(png()).decode()}
+    shots = [{"prompt": "{mo} wakes", "seconds": 2}, {"prompt": "{mo} runs", "image": image}]
+    shots.append({"prompt": "it rolls", "clip": {"id": video["id"]}})
+    cast = [{"name": "mo", "description": "a small fox"}]
+    body = {"shots": shots, "cast": cast, "seed": 5, "size": [64, 48]}
+    job = client.post("/v1/khayal/storyboard", json=body).json()
+    assert job["settings"] == {
+        "shots": [{"prompt": "{mo} wakes", "seconds": 2}, {"prompt": "{mo} runs"}, {"prompt": "it rolls"}],
+        "cast": cast,
+        "seed": 5,
+        "size": [64, 48],
+    }
+    assert job["sources"] == {"shots[2].clip": video["id"]}
+    fill = {"clip": {"id": video["id"]}, "missing": [[1.0, 2.0]]}
+    job = client.post("/v1/khayal/fill", json=fill).json()
+    assert (job["settings"], job["sources"]) == ({"missing": [[1.0, 2.0]]}, {"clip": video["id"]})
+    keyframes = {"keyframes": [[0, image], [1, image]], "prompt": "sunrise"}
+    assert client.post("/v1/khayal/fill", json=keyframes).json()["settings"]["keyframes"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 
@@ -11,8 +12,8 @@ from starlette.responses import FileResponse
 
 from khayal.server.desk import Caller, Desk
 from khayal.server.faults import ApiError, bad
-from khayal.server.folders import SPRITESHEET, THUMBNAIL, VIDEO
-from khayal.server.job import COMPLETED, FAILED, Job
+from khayal.server.folders import PREVIEW, SPRITESHEET, THUMBNAIL, VIDEO
+from khayal.server.job import COMPLETED, FAILED, RUNNING, Job
 
 VARIANTS = {
     "video": (VIDEO, "video/mp4"),
@@ -90,3 +91,34 @@ def content(desk: Desk, job: Job, variant: str) -> Response:
         content_disposition_type="inline",
         headers={"cache-control": "private, max-age=3600"},
     )
+
+
+def has_preview(desk: Desk, job: Job) -> bool:
+    """True where `preview` has something to show of a job that runs."""
+    return job.status == RUNNING and (desk.folder.work(job.id, job.fence) / PREVIEW).is_file()
+
+
+def preview(desk: Desk, job: Job, known: str | None = None) -> Response:
+    """What a video looks like while it is made; of one that is finished, its thumbnail.
+
+    Args:
+        desk: of the server.
+        job: that runs.
+        known: the ETag of the picture that the client has.
+
+    Raises:
+        ApiError: there is nothing to be seen yet, or any more.
+    """
+    if job.status == COMPLETED:
+        return content(desk, job, "thumbnail")
+    if job.status == FAILED:
+        raise ApiError(404, "The video failed, so that it has no preview.", code="video_failed")
+    try:
+        picture = (desk.folder.work(job.id, job.fence) / PREVIEW).read_bytes()
+    except OSError as error:
+        message = "There is no preview yet: has_preview of the job tells when there is."
+        raise ApiError(404, message, code="preview_not_ready") from error
+    headers = {"etag": f'"{hashlib.sha256(picture).hexdigest()[:32]}"'}
+    if known == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(picture, media_type="image/webp", headers=headers)

@@ -208,6 +208,7 @@ class Desk:
                 "fields": fields,
                 "delivery": delivery,
                 "parents": intake.names,
+                "sources": _sources(order.fields),
                 "asked_model": order.asked_model,
             }
             size = delivery.get("size")
@@ -375,6 +376,18 @@ def _texts(value: Any) -> list[str]:
         return [value]
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     return [text for item in items for text in _texts(item)]
+
+
+def _sources(value: Any, name: str = "") -> dict[str, str]:
+    """The videos that an order names, by the fields that name them: clip, first, shots[0].clip…"""
+    if isinstance(value, Media):
+        return {} if value.video_id is None else {name: value.video_id}
+    items: list[tuple[str, Any]] = []
+    if isinstance(value, Mapping):
+        items = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(f"{name}[{index}]", item) for index, item in enumerate(value)]
+    return {key: found for place, item in items for key, found in _sources(item, place).items()}
 
 
 def _link(source: Path, out: Path) -> str:

@@ -33,6 +33,7 @@ EXAMPLE_JOB = {
     "step": 10,
     "num_steps": 20,
     "place": None,
+    "has_preview": True,
     "prompt": "it rolls away",
     "model": "khayal",
     "result": None,
@@ -271,6 +272,13 @@ JOB_CANCEL = _document("Stop a job within one step", "cancel_job", _A_JOB, None,
 JOB_DELETE = _document("Delete a job that is over", "delete_job", _answers(_OBJECT), None, _JOB_ID)
 JOB_CONTENT = {**CONTENT, "operation_id": "download_job_content"}
 JOB_CONTENT["openapi_extra"] = {"parameters": [_JOB_ID, *CONTENT["openapi_extra"]["parameters"][1:]]}
+JOB_PREVIEW = _document(
+    "What the video looks like while it is made; once it is finished, its thumbnail",
+    "preview_job",
+    _answers(None, kind="image/webp"),
+    None,
+    _JOB_ID,
+)
 CHARACTERS = _document("All characters", "list_characters", _answers(_OBJECT))
 CHARACTER_DELETE = _document(
     "Delete a character", "delete_character", _answers(_OBJECT), None, _path("character_id")

@@ -15,6 +15,9 @@ from typing import Any
 from khayal.errors import KhayalError
 
 VIDEO, THUMBNAIL, SPRITESHEET = "video.mp4", "thumbnail.webp", "spritesheet.jpg"
+PREVIEW = "preview.webp"
+"""In the work of a job that runs: what its video looks like so far."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}")
 
 

@@ -21,7 +21,7 @@ from khayal.tasks import Request, StoryboardRequest
 from khayal.timeline import Timeline
 
 if TYPE_CHECKING:
-    from khayal.studio import OnStep, Studio
+    from khayal.studio import OnPicture, OnStep, Studio
 
 SHEET_COLUMNS, SHEET_COUNT, SHEET_WIDTH = 4, 16, 320
 _THUMBNAIL_WIDTH = 640
@@ -70,6 +70,7 @@ def make(
     out: Path,
     *,
     on_step: OnStep,
+    on_picture: OnPicture | None = None,
     keep: Path | None = None,
     mark: str = "",
 ) -> dict[str, Any]:
@@ -81,6 +82,7 @@ def make(
         inputs: the folder of the files that its fields name.
         out: where to; the folder is there.
         on_step: told of every step; what it raises stops the work.
+        on_picture: shown what the video looks like so far.
         keep: a folder for the finished parts of a long video, which the next try takes up.
         mark: a short text for the corner of every frame.
 
@@ -94,7 +96,7 @@ def make(
     delivery = Delivery.from_json(job_request.get("delivery", {}))
     request = build(job_request["task"], job_request["fields"], inputs)
     request = fit_request(request, delivery, studio)
-    made = studio.run(request, on_step=on_step, keep=keep)
+    made = studio.run(request, on_step=on_step, on_picture=on_picture, keep=keep)
     clip = deliver(made, delivery, mark)
     chosen = _Chosen(clip)
     path = chosen.clip.save(out / VIDEO)

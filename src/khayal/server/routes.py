@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from khayal.errors import InputError
 from khayal.server import documents, faults
-from khayal.server.answers import admit, content, threaded
+from khayal.server.answers import admit, content, has_preview, preview, threaded
 from khayal.server.desk import Caller, Desk, Media, Order
 from khayal.server.faults import bad
 from khayal.server.forms import read_body
@@ -44,6 +44,7 @@ def routes(desk: Desk) -> APIRouter:
     add("POST", "/jobs/{job_id}/cancel", _cancel, documents.JOB_CANCEL)
     add("DELETE", "/jobs/{job_id}", _delete, documents.JOB_DELETE)
     add("GET", "/jobs/{job_id}/content", _content, documents.JOB_CONTENT)
+    add("GET", "/jobs/{job_id}/preview", _preview, documents.JOB_PREVIEW)
     add("GET", "/tasks", _tasks, documents.TASKS)
     add("GET", "/models", _cards, documents.CARDS)
     add("GET", "/characters", _characters, documents.CHARACTERS)
@@ -53,7 +54,7 @@ def routes(desk: Desk) -> APIRouter:
     return router
 
 
-def job_view(job: Job, model: str, place: int | None = None) -> dict[str, Any]:
+def job_view(job: Job, model: str, place: int | None = None, *, has_preview: bool = False) -> dict[str, Any]:
     """A job, with all that its owner may know; models are told by name, not by place."""
     error = {"code": job.error_code, "message": job.error_message} if job.status == FAILED else None
     return {
@@ -69,8 +70,10 @@ def job_view(job: Job, model: str, place: int | None = None) -> dict[str, Any]:
         "step": job.step,
         "num_steps": job.num_steps,
         "place": place,
+        "has_preview": has_preview,
         "attempts": job.attempts,
         "parent": job.parent,
+        "sources": job.request.get("sources", {}),
         "settings": _settings(job),
         "created_at": job.created_at,
         "started_at": job.started_at,
@@ -138,7 +141,9 @@ async def _list(desk: Desk, request: Request) -> Response:
         )
         told = {
             "object": "list",
-            "data": [job_view(job, desk.name_of(job.model)) for job in page],
+            "data": [
+                job_view(job, desk.name_of(job.model), has_preview=has_preview(desk, job)) for job in page
+            ],
             "has_more": has_more,
         }
         return JSONResponse({**told, "last_id": page[-1].id if page else None})
@@ -172,6 +177,11 @@ async def _content(desk: Desk, request: Request) -> Response:
     return await threaded(
         desk, request, lambda caller: content(desk, desk.job(job_id, caller, "job"), variant)
     )
+
+
+async def _preview(desk: Desk, request: Request) -> Response:
+    job_id, known = request.path_params["job_id"], request.headers.get("if-none-match")
+    return await threaded(desk, request, lambda caller: preview(desk, desk.job(job_id, caller, "job"), known))
 
 
 async def _tasks(desk: Desk, request: Request) -> Response:
@@ -217,7 +227,8 @@ async def _delete_character(desk: Desk, request: Request) -> Response:
 def _answer(desk: Desk, job: Job) -> Response:
     place = desk.store.place(job) if job.status == QUEUED else None
     headers = {} if job.is_over else {"openai-poll-after-ms": str(desk.config.poll_after_ms)}
-    return JSONResponse(job_view(job, desk.name_of(job.model), place), headers=headers)
+    told = job_view(job, desk.name_of(job.model), place, has_preview=has_preview(desk, job))
+    return JSONResponse(told, headers=headers)
 
 
 def _with_media(value: Any, param: str) -> Any:
@@ -272,12 +283,23 @@ def _shape(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settings(job: Job) -> dict[str, Any]:
     """What it was asked for with, to be used again; files are not told."""
-    fields = {name: value for name, value in job.request["fields"].items() if _is_plain(value)}
-    return {**fields, **job.request.get("delivery", {})}
+    return {**_without_files(job.request["fields"]), **job.request.get("delivery", {})}
 
 
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
+def _without_files(value: Any) -> Any:
+    """The same value, at any depth without what stands for a file."""
+    if isinstance(value, Mapping):
+        return {name: _without_files(item) for name, item in value.items() if not _has_file(item)}
+    if isinstance(value, list):
+        return [_without_files(item) for item in value if not _has_file(item)]
+    return value
+
+
+def _has_file(value: Any) -> bool:
+    """True for a file, and for a pair of a time and a file."""
+    if isinstance(value, list):
+        return len(value) == 2 and isinstance(value[0], int | float) and _has_file(value[1])
+    return isinstance(value, Mapping) and FILE in value
 
 
 def _sentence(kind: type) -> str:

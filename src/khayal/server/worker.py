@@ -14,18 +14,21 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from khayal.errors import Cancelled, CapacityError, CheckpointError, InputError, KhayalError, OutputError
 from khayal.server.cards import card_of, write_card
 from khayal.server.database import Database
-from khayal.server.folders import SPRITESHEET, DataFolder
+from khayal.server.folders import PREVIEW, SPRITESHEET, DataFolder
 from khayal.server.job import Job, Lease
 from khayal.server.jobs import JobStore
 from khayal.server.policy import Denied, Moderation, Unreachable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from khayal.studio import Progress, Studio
 
 log = logging.getLogger("khayal.worker")
@@ -33,6 +36,7 @@ log = logging.getLogger("khayal.worker")
 EXIT_LEASE_LOST, EXIT_BROKEN, EXIT_DATABASE = 3, 4, 5
 _LOOK_SECONDS = 1.0
 _TELL_SECONDS = 0.25
+_PREVIEW_WIDTH = 480
 _DECODE_SHARE = 0.2  # of a video's progress; the rest is denoising
 _CODES = ((CapacityError, "out_of_memory"), (CheckpointError, "model_error"), (InputError, "invalid_input"))
 
@@ -111,10 +115,12 @@ class Worker:
             self.folder.inputs(job.id),
             work,
             on_step=_Teller(self.store, lease),
+            on_picture=partial(show, work / PREVIEW),
             keep=kept,
             mark=self.settings["mark"],
         )
         self.moderation.check_picture(work / SPRITESHEET)
+        self.folder.drop(work / PREVIEW)  # it is no part of what is given out
         return result
 
     def _without_places(self, sentence: str, job: Job) -> str:
@@ -147,6 +153,21 @@ class Worker:
             except KhayalError as error:
                 card = {"problem": str(error)}
             write_card(self.database, model, card)
+
+
+def show(path: Path, picture: np.ndarray) -> None:
+    """Write what a video looks like so far, whole by a rename; a disk that is full costs no video."""
+    from PIL import Image
+
+    from khayal import images
+
+    part = path.with_suffix(".part")
+    try:
+        Image.fromarray(images.shrink(picture, _PREVIEW_WIDTH)).save(part, "WEBP", quality=80, method=0)
+        part.replace(path)
+    except OSError as error:
+        log.warning("the preview could not be written: %s", error.strerror)
+        part.unlink(missing_ok=True)
 
 
 class _Teller:
