@@ -23,8 +23,10 @@ from khayal.evaluate.making import Maker
 from khayal.evaluate.physics import known_columns, permanence, tracks
 from khayal.evaluate.reading import Admitted, heard, open_probe, prepared
 from khayal.evaluate.scenes import Casting, dials_of, played, prompt_of
+from untrained import make_untrained
 
 FEW = ["--prompts", "4", "--clips", "4", "--continued", "1", "--workers", "0", "--json"]
+FEW += ["--scenes", "2", "--minutes", "1", "--minute-seconds", "3"]
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +70,7 @@ def test_the_whole_command_and_that_it_goes_on(
     told = run(model, *FEW, "--report", str(report))
     assert told == json.loads((report / "report.json").read_text())
     assert told["dials"] == [1, 2]
-    assert [part in told for part in evaluation.PARTS] == [True] * 5
+    assert all(told[part] for part in evaluation.PARTS)
     for split in ("seen", "heldout"):
         everything = told["fidelity"][split]["all"]
         assert everything["prompts"] == 4
@@ -78,20 +80,66 @@ def test_the_whole_command_and_that_it_goes_on(
     assert told["distribution"]["clips"] == 4
     assert told["distribution"]["extrapolated"]["made"] is None  # too few
     assert told["physics"]["known_frames"] == 9
-    assert told["consistency"]["across_shots"] is None
+    check_abilities(told)
     page = (report / "index.html").read_text()
-    assert page.count("<img") == 8
+    assert page.count("<img") == 8 + 2 * 6 + 1 + 4 + 4
     assert "Prompt fidelity" in page
+    assert "wanted ≤ 1.3×" in page
+    assert "wanted ≥ 80%" in page
     assert "http" not in page
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("this was measured before")
 
     monkeypatch.setattr(Maker, "make", refuse)
+    monkeypatch.setattr("khayal.evaluate.performing.Performer.begin", refuse)
     monkeypatch.setattr("khayal.evaluate.scenes.play", refuse)
     assert run(model, *FEW, "--report", str(report)) == told
     with pytest.raises(InputError, match="begun with dials"):
         run(model, *FEW, "--report", str(report), "--dial", "1")
+
+
+def check_abilities(told: Any) -> None:
+    """What has to hold of any model, trained or not: nothing that is known changes, and all is measured."""
+    assert told["tasks"]["scenes"] == 2
+    for entry in (*told["tasks"]["known"].values(), told["minute"]["known"], told["storyboard"]["known"]):
+        assert entry["columns"] > 0
+        assert entry["changed_columns"] == entry["changed_frames"] == 0
+    for entry in (*told["tasks"]["seams"].values(), told["tasks"]["loop"], told["minute"]["windows"]):
+        assert entry["ratio"]["value"] > 0
+        assert entry["even"]["asked"] == entry["ratio"]["clips"]
+    assert told["tasks"]["flicker"]["real"]["clips"] == 2
+    assert {*told["minute"]["drift"]["made"]} == {"luma", "saturation", "sharpness", "motion"}
+    assert told["minute"]["num_frames"] in (36, 37)
+    assert (told["storyboard"]["storyboards"], told["storyboard"]["shots"]) == (1, 4)
+    assert list(told["remix"]["strengths"]) == ["source", "subtle", "mild", "strong"]
+    assert told["remix"]["strengths"]["source"]["setting_kept"]["asked"] == 1
+
+
+@pytest.mark.usefixtures("gl")
+def test_the_tasks_are_measured_with_chunks_too(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "chunks"
+    make_untrained(folder)
+    settings(folder, dials="1")
+    told = run(folder, *FEW, "--only", "tasks,minute,storyboard,remix")
+    check_abilities(told)
+    assert told["tasks"]["known"]["loop"]["frames"] == 2 * 6
+    assert told["remix"]["clips"] == 1
+
+
+@pytest.mark.usefixtures("gl")
+def test_models_with_one_level_are_measured_in_what_they_can(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_checkpoint("wan2.1"), folder)
+    settings(folder)
+    report = tmp_path / "report"
+    told = run(folder, *FEW, "--only", "tasks,minute,storyboard,remix", "--report", str(report))
+    assert told["tasks"] is told["minute"] is told["storyboard"] is None
+    assert told["remix"]["strengths"]["strong"]["setting_kept"]["asked"] == 1
+    assert "this model cannot animate" in (report / "index.html").read_text()
 
 
 @pytest.mark.usefixtures("gl")
@@ -119,7 +167,7 @@ def test_what_was_measured_before_a_kill_is_kept(model: Path, tmp_path: Path) ->
     assert made[:2] == ["real clips, seen 2", "clips of the model, seen 2"]
     assert set(told["fidelity"]) == {"seen", "heldout"}
     assert "physics" not in told
-    assert len(pictures) == 2
+    assert [len(entries) for entries in pictures.values()] == [2]
 
 
 def test_clips_are_those_that_the_studio_makes(model: Path) -> None:

@@ -39,9 +39,23 @@ _LINE_SECONDS = 30.0
     "--continued", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="For physics."
 )
 @click.option(
+    "--scenes", type=click.IntRange(2), default=32, show_default=True, metavar="N", help="For the tasks."
+)
+@click.option(
+    "--minutes", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Long videos."
+)
+@click.option(
+    "--minute-seconds",
+    type=click.FloatRange(1, 60),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="How long these are.",
+)
+@click.option(
     "--only",
     metavar="PARTS",
-    help="Some of fidelity,reconstruction,distribution,physics,consistency.",
+    help="Some of fidelity,reconstruction,distribution,physics,consistency,tasks,minute,storyboard,remix.",
 )
 @click.option("--workers", type=click.IntRange(0), metavar="N", help="Processes that render.")
 @click.option("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps.")
@@ -53,6 +67,9 @@ def evaluate(
     prompts: int,
     clips: int,
     continued: int,
+    scenes: int,
+    minutes: int,
+    minute_seconds: float,
     only: str | None,
     workers: int | None,
     device: str,
@@ -63,6 +80,7 @@ def evaluate(
     \b
     khayal evaluate --report out/report
     khayal evaluate --model runs/out/embedded/transformer/model --prompts 64 --only fidelity
+    khayal evaluate --only tasks,minute,storyboard,remix --report out/tasks
 
     A probe that was trained on the world's truth reads what the checkpoint makes. Its own accuracy on real
     clips is the ceiling, and is told beside every figure. Stopped, it goes on where it was.
@@ -79,6 +97,9 @@ def evaluate(
         num_prompts=prompts,
         num_clips=clips,
         num_continued=continued,
+        num_scenes=scenes,
+        num_minutes=minutes,
+        minute_seconds=minute_seconds,
         num_workers=evaluation.default_workers() if workers is None else workers,
     )
     with _progress(is_quiet=as_json) as show:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,22 +15,32 @@ import torch
 
 import khayal
 from khayal.errors import InputError, MissingExtraError
-from khayal.evaluate import physics
+from khayal.evaluate import minute, physics, remix, storyboard, tasks
 from khayal.evaluate.fidelity import identities, table
 from khayal.evaluate.frechet import between, evened, extrapolated
 from khayal.evaluate.making import Maker
 from khayal.evaluate.measuring import NUM_PICTURED, Bench, Show, cache_folder
+from khayal.evaluate.performing import Performer
 from khayal.evaluate.reading import Admitted, fingerprint, open_probe
-from khayal.evaluate.scenes import SEED, SEED_OF_OTHERS, Casting, dials_of
+from khayal.evaluate.scenes import CALM_DIAL, SEED, SEED_OF_OTHERS, Casting, dials_of
 from khayal.evaluate.store import settle
 
 SCHEMA = "khayal.evaluation/1"
-PARTS = ("fidelity", "reconstruction", "distribution", "physics", "consistency")
+ABILITIES = {
+    "tasks": ("animate", "extend", "fill", "connect", "loop"),
+    "minute": ("extend",),
+    "storyboard": ("storyboard",),
+    "remix": ("remix",),
+}
+"""Parts about what the tasks make, and the tasks that a checkpoint has to be able to do for each."""
+PARTS = ("fidelity", "reconstruction", "distribution", "physics", "consistency", *ABILITIES)
 SPLITS = {"seen": "train", "heldout": "heldout"}
 NO_EVENTS_BELOW = 4
 """From this dial on actors enter, leave and hide, and there are cuts."""
 
-Pictures: TypeAlias = list[tuple[str, dict[str, Path]]]
+Pictures: TypeAlias = dict[str, list[tuple[str, dict[str, Path]]]]
+"""By heading: for each prompt its pictures by their titles."""
+ABILITIES_PICTURED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +53,9 @@ class Choice:
         num_prompts: in each of the two tables, of seen and of held-out combinations.
         num_clips: for the Fréchet distance, half of them of each kind.
         num_continued: clips that are continued.
+        num_scenes: that tasks are done with; of storyboards and remixes half as many.
+        num_minutes: long videos.
+        minute_seconds: how long these are.
         num_workers: processes that render.
     """
 
@@ -50,6 +64,9 @@ class Choice:
     num_prompts: int = 512
     num_clips: int = 2048
     num_continued: int = 64
+    num_scenes: int = 32
+    num_minutes: int = 8
+    minute_seconds: float = 60.0
     num_workers: int = 1
 
 
@@ -145,8 +162,13 @@ class Evaluation:
             "guidance": list(defaults.guidance),
         }
         for part in PARTS:
-            if part in self.choice.parts:
-                told[part] = getattr(self, part)()
+            if part not in self.choice.parts:
+                continue
+            able = checkpoint.tasks
+            missing = [task for task in ABILITIES.get(part, ()) if task not in able]
+            told[part] = None if missing else getattr(self, part)()
+            if missing:
+                told[f"{part}_note"] = f"not measured: this model cannot {missing[0]}"
         return told
 
     def fidelity(self) -> dict[str, Any]:
@@ -238,25 +260,68 @@ class Evaluation:
                 kind: identities(lines, store.read(count), self.dial, bench.probe.config).to_json()
                 for kind, store in (("made", bench.made(name)), ("real", bench.real(name)))
             }
-        told["across_shots"] = None
-        if self.dial < NO_EVENTS_BELOW:
-            told["across_shots_note"] = f"not measured: at dial {self.dial} there are no cuts"
-        else:
-            told["across_shots_note"] = "not measured: this version reads one shot at a time"
         return told
 
+    @cached_property
+    def performer(self) -> Performer:
+        """What carries requests out."""
+        return Performer(self.bench.maker)
+
+    @property
+    def calm_dial(self) -> int:
+        """The largest dial of scenes in which who is there stays there."""
+        return min(self.dial, CALM_DIAL)
+
+    def tasks(self) -> dict[str, Any]:
+        """Seams, loops, stills that come alive, and what was known."""
+        bench, count = self.bench, self.choice.num_scenes
+        kept = tasks.measure(bench, self.casting, self.performer, count)
+        columns = bench.maker.columns
+        return tasks.figures(kept.read(count), kept.lines(count), columns, self.calm_dial, bench.probe.config)
+
+    def minute(self) -> dict[str, Any]:
+        """Drift, and the seams of windows."""
+        bench, count, seconds = self.bench, self.choice.num_minutes, self.choice.minute_seconds
+        kept = minute.measure(bench, self.casting, self.performer, count, seconds)
+        found = minute.figures(kept.read(count), kept.lines(count), self.calm_dial, bench.probe.config)
+        return {"seconds": seconds} | found
+
+    def storyboard(self) -> dict[str, Any]:
+        """Who keeps kind and colour across shots."""
+        bench, count = self.bench, max(1, self.choice.num_scenes // 2)
+        kept = storyboard.measure(bench, self.casting.dials, self.performer, count)
+        return storyboard.figures(kept.read(count), kept.lines(count), self.dial, bench.probe.config)
+
+    def remix(self) -> dict[str, Any]:
+        """What is kept and what is followed, at each strength."""
+        bench, count = self.bench, max(1, self.choice.num_scenes // 2)
+        kept = remix.measure(bench, self.casting, self.performer, count)
+        return remix.figures(kept.read(count), kept.lines(count), self.calm_dial, bench.probe.config)
+
     def pictures(self) -> Pictures:
-        """Frames of the first held-out prompts' clips, of what there is."""
+        """Frames of the first held-out prompts' clips, and of what the tasks made, of what there is."""
         bench, name = self.bench, "heldout"
-        shown: Pictures = []
+        prompts = []
         for number in range(min(NUM_PICTURED, self.choice.num_prompts)):
             paths = {
                 "made by the model": bench.folder / "pictures" / f"made-{name}-{number}.png",
                 "rendered": bench.cache / "pictures" / f"real-{name}-{number}.png",
             }
             if all(path.exists() for path in paths.values()):
-                shown.append((bench.real(name).lines(number + 1)[number]["text"], paths))
-        return shown
+                prompts.append((bench.real(name).lines(number + 1)[number]["text"], paths))
+        shown: Pictures = {"Prompts of the held-out table, from the first, with seeds 0, 1, …": prompts}
+        for part in ABILITIES:
+            if part in self.choice.parts:
+                shown[f"Part “{part}”"] = [*self._of_ability(part)]
+        return {heading: entries for heading, entries in shown.items() if entries}
+
+    def _of_ability(self, part: str) -> Iterator[tuple[str, dict[str, Path]]]:
+        folder = self.bench.folder / "pictures"
+        for number in range(ABILITIES_PICTURED):
+            found = sorted(folder.glob(f"{part}-*-{number}.png"))
+            if found:
+                names = {path.name.removeprefix(f"{part}-").rsplit("-", 1)[0]: path for path in found}
+                yield f"number {number}", names
 
     def _real(self, name: str, count: int) -> None:
         """Real clips, and at once their reconstructions where any part asks for them."""

@@ -71,7 +71,7 @@ def identities(lines: Lines, reading: Tensors, dial: int, config: ProbeConfig) -
     """
     admitted = Admitted.at(dial, config)
     whole = presence(reading["kinds"], admitted)
-    early, late = (_kinds(reading[f"{part}_kinds"], admitted) for part in ("early", "late"))
+    early, late = (kinds_there(reading[f"{part}_kinds"], admitted) for part in ("early", "late"))
     same = []
     for clip, line in enumerate(lines):
         if line["move"] in ("", "still"):
@@ -81,7 +81,7 @@ def identities(lines: Lines, reading: Tensors, dial: int, config: ProbeConfig) -
     return Tally.of(same)
 
 
-def _kinds(logits: Tensor, admitted: Admitted) -> Tensor:
+def kinds_there(logits: Tensor, admitted: Admitted) -> Tensor:
     """The kind of the actor of each colour, −1 where there is none."""
     kinds = best(logits[..., :-1], admitted.kinds[:-1])
     return torch.where(presence(logits, admitted) > 0.5, kinds, -1)

@@ -39,6 +39,10 @@ class Maker:
     components: Components = field(init=False)
 
     def __post_init__(self) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go of what is loaded; it is loaded again when it is needed."""
         dtype = torch.bfloat16 if has_native_bf16(self.device) else torch.float32
         self.components = Components(
             self.checkpoint, device=self.device, dtype=dtype, autoencoder_dtype=torch.float32

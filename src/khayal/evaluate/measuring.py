@@ -107,10 +107,15 @@ class Bench:
         return found
 
     def _picture(self, folder: Path, name: str, clips: range, frames: Tensor) -> None:
-        for number in range(clips.start, min(clips.stop, NUM_PICTURED)):
+        for number in clips:
+            self.picture(folder, name, number, frames[number - clips.start])
+
+    def picture(self, folder: Path, name: str, number: int, frames: UInt8[Tensor, "f h w 3"]) -> None:
+        """Keep some frames of one clip beside one another, of the first clips."""
+        if number < NUM_PICTURED:
             path = folder / "pictures" / f"{name}-{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png_bytes(strip(frames[number - clips.start])))
+            path.write_bytes(png_bytes(strip(frames)))
 
     def real(self, name: str) -> Collected:
         """Of rendered clips; kept for all models of one size."""

@@ -1,4 +1,4 @@
-"""Measures of continuity: jumps at seams, loops that close, and drift over a long video. Pixels only.
+"""Measures of continuity: jumps at seams, flicker of chunks, and the two ends of a long video. Pixels only.
 
 All of them walk over a clip once and keep a few numbers for each frame.
 """
@@ -71,52 +71,85 @@ def course(chunks: Iterable[Frames]) -> Course:
     )
 
 
-def jump_ratio(found: Course, seams: Sequence[int]) -> float:
-    """The mean change at seams against the mean change around them; 1 is a seam that cannot be seen.
+@dataclass(frozen=True, kw_only=True)
+class Jumps:
+    """Mean changes from frame to frame of one clip; NaN where there is none of a sort.
+
+    Attributes:
+        seam: at seams.
+        border: at the other borders of chunks near them.
+        inside: at all other frames near them.
+    """
+
+    seam: float
+    border: float
+    inside: float
+
+
+def jumps(
+    motion: Float64[np.ndarray, "f"],
+    seams: Sequence[int],
+    borders: Sequence[int] = (),
+    *,
+    aside: Sequence[int] = (),
+    is_loop: bool = False,
+) -> Jumps:
+    """How much a clip changes at seams, and beside them.
+
+    An autoencoder of chunks may flicker a little where one chunk ends, wherever that is; so these borders
+    are told apart, and a seam is compared with the frames that are neither.
 
     Args:
-        found: of the whole clip.
+        motion: of a `Course`.
         seams: frames that differ in kind from the one before: the first imagined one, the first known one…
+        borders: frames with which another chunk begins.
+        aside: frames that are left out: other seams.
+        is_loop: True where the first frame follows the last, so that 0 is a seam as good as any.
 
     Raises:
         InputError: a seam is no frame, or nothing lies beside the seams.
     """
-    count = len(found.motion)
+    count = len(motion)
+    first = 0 if is_loop else 1
     for seam in seams:
-        if not 0 < seam < count:
+        if not first <= seam < count:
             raise InputError(f"There is no seam at frame {seam} of {count}")
-    near = {
-        frame for seam in seams for frame in range(max(1, seam - _AROUND), min(count, seam + _AROUND + 1))
-    }
-    inside = sorted(near - set(seams))
-    if not inside:
+    around = {seam + step for seam in seams for step in range(-_AROUND, _AROUND + 1)}
+    near = {frame % count for frame in around} if is_loop else {f for f in around if 1 <= f < count}
+    near -= {*seams, *aside}
+    others = near & {*borders}
+    if not near - others:
         raise InputError("There is nothing beside the seams to compare them with")
-    return _ratio(float(found.motion[list(seams)].mean()), float(found.motion[inside].mean()))
+
+    def mean(frames: Iterable[int]) -> float:
+        chosen = motion[sorted(frames)]
+        return float(chosen.mean()) if len(chosen) else float("nan")
+
+    return Jumps(seam=mean(seams), border=mean(others), inside=mean(near - others))
 
 
-def loop_ratio(found: Course) -> float:
-    """The change from the last frame to the first against the mean change inside."""
-    if len(found.motion) < 2:
-        raise InputError("A loop has more than one frame")
-    return _ratio(float(found.motion[0]), float(found.motion[1:].mean()))
+def flicker(motion: Float64[np.ndarray, "f"], borders: Sequence[int]) -> Jumps:
+    """The changes at borders of chunks and between them, in the whole clip; there is no seam."""
+    count = len(motion)
+    others = [frame for frame in borders if 1 <= frame < count]
+    inside = sorted({*range(1, count)} - {*others})
+    if not others or not inside:
+        raise InputError("There is no border of chunks, or nothing between them")
+    border, between = float(motion[others].mean()), float(motion[inside].mean())
+    return Jumps(seam=float("nan"), border=border, inside=between)
 
 
-def drift(found: Course) -> dict[str, float]:
-    """By how much luma, saturation, sharpness and motion differ at the end, as shares of the beginning.
+QUALITIES = ("luma", "saturation", "sharpness", "motion")
 
-    The first 15% of the frames against the last 15%.
-    """
+
+def ends(found: Course) -> dict[str, tuple[float, float]]:
+    """Mean luma, saturation, sharpness and motion of the first 15% of the frames, and of the last 15%."""
     count = max(1, round(len(found.luma) * _ENDS))
-    changes = {}
-    for name in ("luma", "saturation", "sharpness", "motion"):
+    means = {}
+    for name in QUALITIES:
         values = getattr(found, name)
         values = values[1:] if name == "motion" else values  # the first one is that of the loop
         if not len(values):
             raise InputError("Drift is measured between frames")
-        changes[name] = _ratio(float(values[-count:].mean()), float(values[:count].mean())) - 1
-    return changes
-
-
-def _ratio(one: float, other: float) -> float:
-    """1 where both are nothing: a still picture neither jumps nor drifts."""
-    return one / other if other > 1e-9 else (1.0 if one <= 1e-9 else float("inf"))
+        means[name] = (float(values[:count].mean()), float(values[-count:].mean()))
+    return means

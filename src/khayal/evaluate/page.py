@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from khayal.errors import OutputError
+from khayal.evaluate.abilities import abilities
 from khayal.evaluate.claims import ATTRIBUTES
+from khayal.evaluate.tally import share
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1b1a; --paper: #fbfaf8; --line: #d9d5cf; --quiet: #6d6862 }
@@ -28,12 +30,12 @@ figure { margin: 1.2rem 0 } img { max-width: 100%; display: block; margin: .2rem
 """
 
 
-def page(told: Mapping[str, Any], pictures: list[tuple[str, dict[str, Path]]]) -> str:
-    """HTML of an evaluation.
+Pictures = Mapping[str, Sequence[tuple[str, Mapping[str, Path]]]]
+"""By heading: for each prompt its pictures by their titles."""
 
-    Args:
-        pictures: for each prompt its pictures by their titles.
-    """
+
+def page(told: Mapping[str, Any], pictures: Pictures) -> str:
+    """HTML of an evaluation."""
     size, seconds = "×".join(map(str, told["size"])), told["num_frames"] / told["fps"]
     parts = [
         f"<h1>{_safe(told['model'])}</h1>",
@@ -50,11 +52,11 @@ def page(told: Mapping[str, Any], pictures: list[tuple[str, dict[str, Path]]]) -
         for split, groups in told["fidelity"].items():
             parts.append(f"<h3>Combinations that are {_title(split)}</h3>{_fidelity(groups)}")
     parts += [f"<h2>{title}</h2>{_rows(rows)}" for title, rows in figures(told)]
-    if pictures:
-        parts.append("<h2>Prompts 1 to 8 of the held-out ones, seeds 0 to 7</h2>")
-    for prompt, named in pictures:
-        images = "".join(f"<small>{_safe(title)}</small>{_image(path)}" for title, path in named.items())
-        parts.append(f"<figure><figcaption dir=auto>{_safe(prompt)}</figcaption>{images}</figure>")
+    for heading, entries in pictures.items():
+        parts.append(f"<h2>{_safe(heading)}</h2>")
+        for prompt, named in entries:
+            images = "".join(f"<small>{_safe(title)}</small>{_image(path)}" for title, path in named.items())
+            parts.append(f"<figure><figcaption dir=auto>{_safe(prompt)}</figcaption>{images}</figure>")
     body = "\n".join(parts)
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
@@ -94,10 +96,9 @@ def figures(told: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
         rows = []
         for split in ("seen", "heldout"):
             made, real = part[split]["made"], part[split]["real"]
-            rows.append((f"kept across a camera move, {_title(split)}", f"{share(made)}; real {share(real)}"))
-        rows.append(("kept across shots", part["across_shots_note"]))
-        found.append(("Consistency of kind and colour", rows))
-    return found
+            rows.append((f"kept, {_title(split)}", f"{share(made)}; real {share(real)}"))
+        found.append(("Consistency of kind and colour across a camera move", rows))
+    return found + abilities(told)
 
 
 def _distribution(part: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -131,13 +132,6 @@ def _physics(part: Mapping[str, Any]) -> list[tuple[str, str]]:
         made, real = part["permanence"]["made"][key], part["permanence"]["real"][key]
         rows.append((f"clips in which an actor {name}", f"{share(made)}; real {share(real)}"))
     return rows
-
-
-def share(tally: Mapping[str, Any]) -> str:
-    """A share with its interval and count."""
-    if not tally["asked"]:
-        return "none asked"
-    return f"{tally['share']:.1%} ({tally['low']:.1%}–{tally['high']:.1%}, n = {tally['asked']})"
 
 
 def _fidelity(groups: Mapping[str, Any]) -> str:
@@ -204,7 +198,7 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-def write_report(folder: Path, told: Mapping[str, Any], pictures: list[tuple[str, dict[str, Path]]]) -> None:
+def write_report(folder: Path, told: Mapping[str, Any], pictures: Pictures) -> None:
     """index.html and report.json."""
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -21,7 +21,10 @@ from khayal.world.workers import in_order
 
 LANGUAGES = ("en", "ar")
 SEED, SEED_OF_OTHERS, SEED_OF_PHYSICS = 2000, 3000, 4000
+SEED_OF_TASKS, SEED_OF_MINUTES, SEED_OF_STORIES, SEED_OF_REMIXES = 5000, 6000, 7000, 8000
 """Not 0, on which the embedded model is trained, nor 1000, on which the probe is."""
+CALM_DIAL = 3
+"""Up to this dial nobody enters or leaves, and there are no cuts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,18 @@ class Casting:
         # Not imported: how MuJoCo draws has to be chosen before that, in `khayal.world.render`.
         if find_spec("mujoco") is None:
             raise MissingExtraError("There are no real clips to compare with", extra="world")
+
+
+def calm(casting: Casting, seed: int, num_frames: int | None = None) -> Casting:
+    """Held-out scenes in which who is there stays there: one shot of a camera that stands still."""
+    return replace(
+        casting,
+        dials=tuple(min(dial, CALM_DIAL) for dial in casting.dials),
+        split="heldout",
+        seed=seed,
+        is_still=True,
+        num_frames=casting.num_frames if num_frames is None else num_frames,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

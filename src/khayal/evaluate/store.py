@@ -46,15 +46,20 @@ def settle(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 class Collected:
-    """Tensors of clips number 0, 1, …, by name: one row for each clip, and a JSON line beside it."""
+    """Tensors of clips number 0, 1, …, by name: one row for each clip, and a JSON line beside it.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: where its files are.
+        per_file: clips in each: what a kill can lose.
+    """
+
+    def __init__(self, folder: Path, *, per_file: int = PER_FILE) -> None:
+        self.folder, self.per_file = folder, per_file
 
     def missing(self, count: int) -> Iterator[range]:
         """The stretches of the first `count` clips that are not there, each for one file."""
-        for start in range(0, count, PER_FILE):
-            clips = range(start, min(start + PER_FILE, count))
+        for start in range(0, count, self.per_file):
+            clips = range(start, min(start + self.per_file, count))
             if self._held(start) < len(clips):
                 yield clips
 
@@ -71,13 +76,13 @@ class Collected:
 
     def read(self, count: int) -> Tensors:
         """The first `count` clips."""
-        files = [load_file(self._path(start)) for start in range(0, count, PER_FILE)]
+        files = [load_file(self._path(start)) for start in range(0, count, self.per_file)]
         return {name: torch.cat([file[name] for file in files])[:count] for name in files[0]}
 
     def lines(self, count: int) -> list[dict[str, Any]]:
         """What stands beside them."""
         found: list[dict[str, Any]] = []
-        for start in range(0, count, PER_FILE):
+        for start in range(0, count, self.per_file):
             text = self._path(start).with_suffix(".jsonl").read_text(encoding="utf-8")
             found += [json.loads(line) for line in text.splitlines()]
         return found[:count]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,3 +48,10 @@ class Tally:
         if self.asked:
             told |= {"share": round(self.right / self.asked, 4), "low": round(low, 4), "high": round(high, 4)}
         return told
+
+
+def share(tally: Mapping[str, Any]) -> str:
+    """A share with its interval and count."""
+    if not tally["asked"]:
+        return "none asked"
+    return f"{tally['share']:.1%} ({tally['low']:.1%}–{tally['high']:.1%}, n = {tally['asked']})"
