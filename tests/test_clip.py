@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import subprocess
+import sys
 import weakref
 from fractions import Fraction
 
@@ -80,6 +82,26 @@ def test_colours_are_kept(tmp_path):
         back = Clip.open(clip_of(frames).save(tmp_path / name)).frames
         middles = back[1, 16, 16::32].astype(int)
         assert np.abs(middles - colours).max() <= 3, name
+
+
+SAVES = """
+import sys
+import numpy as np
+from khayal.clip import Clip
+chance = np.random.default_rng(0)
+ground = np.kron(chance.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1)))
+frames = [np.roll(ground, 2 * n, axis=1) + chance.normal(0, 25, ground.shape) for n in range(12)]
+Clip.from_frames(np.stack(frames).clip(0, 255).astype(np.uint8), fps=24).save(sys.argv[1])
+"""
+
+
+def test_the_same_frames_are_the_same_file_whatever_lies_in_memory(tmp_path):
+    """glibc fills fresh memory with a value: an encoder that reads what nobody wrote is found out."""
+    for value in ("0", "85"):
+        given = {**os.environ, "MALLOC_PERTURB_": value, "OMP_NUM_THREADS": "1"}
+        path = str(tmp_path / f"{value}.mp4")
+        subprocess.run([sys.executable, "-c", SAVES, path], check=True, env=given)
+    assert (tmp_path / "0.mp4").read_bytes() == (tmp_path / "85.mp4").read_bytes()
 
 
 def test_odd_sizes_get_one_more_column_and_row(tmp_path):
