@@ -158,7 +158,7 @@ def encode(
     )
 
 
-def comprehension(run: Path, batch: int = 256, rate: float = 4e-3) -> TrainConfig:
+def comprehension(run: Path, batch: int = 128, rate: float = 8e-3) -> TrainConfig:
     """The text encoder, on the captions of `encode` and what is true of their clips."""
 
     def tell(told: Mapping[str, Any]) -> Callable[[np.random.Generator], str]:
@@ -183,7 +183,7 @@ def comprehension(run: Path, batch: int = 256, rate: float = 4e-3) -> TrainConfi
         minutes=6,
         seed=SEED,
         optimiser=OptimiserConfig(
-            matrix_learning_rate=rate, learning_rate=2e-3, warmup_steps=20, decay_share=0.5
+            matrix_learning_rate=rate, learning_rate=5e-3, warmup_steps=20, decay_share=0.5
         ),
         averages=(0.98,),
     )

@@ -129,6 +129,8 @@ class Comprehension(Objective[CaptionBatch]):
             logits, truth = logits.flatten(0, -2), truth.flatten()
             terms.append(answer_loss(logits, truth))
             is_asked = (truth >= 0) & (truth < logits.shape[-1] - (name in _FOR_ACTORS))
+            if name == "kind":  # most colours have nobody, and that is soon learned
+                terms.append(answer_loss(logits, torch.where(is_asked, truth, -1)))
             right = ((logits.argmax(-1) == truth) & is_asked).sum() / is_asked.sum().clamp(min=1)
             parts[f"{name}_right"] = right * count
         return Score(total=torch.stack(terms).sum() * count, count=count, parts=parts)
