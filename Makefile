@@ -29,7 +29,7 @@ bench:
 docs:  ## the command-line reference, from the commands' own help
 	python -m khayal.cli.reference > docs/reference/cli.md
 
-system:  ## Debian packages that some tests need: a software OpenGL driver, a database
-	@command -v apt-get >/dev/null || { echo "make system is for Debian and its kin: install EGL, a Mesa driver and PostgreSQL"; exit 1; }
+system:  ## Debian packages that some tests need: a software OpenGL driver, a database, a browser
+	@command -v apt-get >/dev/null || { echo "make system is for Debian and its kin: install EGL, a Mesa driver, PostgreSQL and Chromium"; exit 1; }
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update -qq
-	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -qq -y --no-install-recommends libegl1 libgl1-mesa-dri postgresql
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -qq -y --no-install-recommends libegl1 libgl1-mesa-dri postgresql chromium fonts-dejavu-core

@@ -19,6 +19,7 @@ from khayal.server.config import Limits, Policy, ServerConfig
 from khayal.server.folders import PREVIEW, VIDEO
 from khayal.server.jobs import JobStore
 from khayal.server.keys import add_key, revoke_key
+from khayal.server.page import POLICY, WEB
 from khayal.server.worker import show
 
 
@@ -452,3 +453,33 @@ def test_all_that_a_video_was_asked_for_with_can_be_used_again(client):
     assert (job["settings"], job["sources"]) == ({"missing": [[1.0, 2.0]]}, {"clip": video["id"]})
     keyframes = {"keyframes": [[0, image], [1, image]], "prompt": "sunrise"}
     assert client.post("/v1/khayal/fill", json=keyframes).json()["settings"]["keyframes"] == []
+
+
+def test_the_page_is_served_from_its_folder_and_from_nowhere_else(client):
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.headers["cache-control"] == "no-cache"
+    policy = dict(one.split(" ", 1) for one in answer.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    known = {"if-none-match": f'W/{answer.headers["etag"]}, "x"'}
+    assert client.get("/", headers=known).status_code == 304
+    assert client.head("/").status_code == 200
+    for path in sorted(WEB.iterdir()):
+        told = client.get(f"/web/{path.name}")
+        assert (told.status_code, told.content) == (200, path.read_bytes())
+        assert told.headers["content-security-policy"] == POLICY
+    for path in (
+        "",
+        "../app.py",
+        "%2e%2e/app.py",
+        "..%2fapp.py",
+        "%2e%2e%2fapp.py",
+        "/etc/passwd",
+        "none.js",
+    ):
+        refused = client.get(f"/web/{path}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found"), path
+    assert client.get("/health").json()["requires_key"] is False

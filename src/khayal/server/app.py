@@ -22,6 +22,7 @@ from khayal.server.desk import Desk
 from khayal.server.faults import ApiError
 from khayal.server.folders import DataFolder
 from khayal.server.guard import Guard
+from khayal.server.page import page_routes
 from khayal.server.pool import Pool
 from khayal.server.webhooks import PREFIX, Herald
 
@@ -108,6 +109,7 @@ def make_app(house: House) -> FastAPI:
     app.include_router(routes.routes(house.desk))
     app.add_api_route("/health", _health(house), methods=["GET"], response_model=None, tags=["server"])
     app.add_api_route("/docs", _docs(app), methods=["GET"], include_in_schema=False, response_model=None)
+    app.router.routes.extend(page_routes())
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(SQLAlchemyError, _on_database_error)
@@ -130,7 +132,8 @@ def _health(house: House) -> Any:
         is_ready = bool(num_workers) and any("name" in card for card in cards.values())
         has_problem = bool(cards) and all("problem" in card for card in cards.values())
         status = "ready" if is_ready else "broken" if has_problem else "starting"
-        return JSONResponse({"status": status, "workers": num_workers})
+        told = {"status": status, "workers": num_workers, "requires_key": not house.config.is_open}
+        return JSONResponse(told)
 
     return health
 

@@ -23,7 +23,7 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), interest-cohort=()",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -34,7 +34,7 @@ def run(config: ServerConfig) -> None:
             raise
         port = listening.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
-        log.info("khayal listens on http://%s:%d (API: /v1, documents: /docs)", host, port)
+        log.info("khayal listens on http://%s:%d (the studio: /, API: /v1, documents: /docs)", host, port)
         if config.webhook_url is not None:
             log.info("the secret of webhooks lies in %s", house.folder.path / "webhook-secret")
         server = uvicorn.Server(
