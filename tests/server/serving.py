@@ -25,11 +25,13 @@ class Served:
         checkpoint: the model.
         data: the data folder.
         options: further ones of the command.
+        device: of the workers; None where the options say it.
     """
 
-    def __init__(self, checkpoint: Path, data: Path, *options: str) -> None:
+    def __init__(self, checkpoint: Path, data: Path, *options: str, device: str | None = "cpu") -> None:
         self.log = data.with_suffix(".log")
-        command = [sys.executable, "-m", "khayal", "serve", "--port", "0", "--device", "cpu"]
+        command = [sys.executable, "-m", "khayal", "serve", "--port", "0"]
+        command += [] if device is None else ["--device", device]
         command += ["--data", str(data), "--model", str(checkpoint), "--poll-ms", "100", *options]
         self._file = self.log.open("ab")
         begins = self.log.stat().st_size

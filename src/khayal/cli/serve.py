@@ -63,6 +63,11 @@ _MACHINE = (
         metavar="D",
         help="A worker process for each: auto, cpu, cuda:0, cuda:1…",
     ),
+    click.option(
+        "--ray",
+        metavar="ADDRESS",
+        help="The workers are a Ray cluster's, auto or HOST:PORT; needs PostgreSQL and a shared --data.",
+    ),
     click.option("--dtype", default="auto", show_default=True, metavar="T"),
     click.option("--memory", type=click.Choice(["auto", "high", "low"]), default="auto", show_default=True),
 )
@@ -134,6 +139,7 @@ def _config(options: dict[str, Any]) -> Any:
         **{name: options[name] for name in same},
         models=options["models"] or ("",),
         devices=options["devices"] or ("auto",),
+        ray_address=options["ray"],
         requires_keys=options["require_keys"],
         allowed_hosts=options["allow_host"],
         fetch_hosts=options["allow_fetch"],

@@ -49,11 +49,11 @@ class House:
         self.folder.lock()
         try:
             self.database = Database(config.database_url)
+            self.desk = Desk(config, self.database, self.folder, wake=self._wake)
+            self.pool = _pool(config, self.desk, self.folder.server_id()) if has_workers else None
         except BaseException:
             self.folder.unlock()
             raise
-        self.desk = Desk(config, self.database, self.folder, wake=self._wake)
-        self.pool = Pool(config, self.desk.store, self.folder.server_id()) if has_workers else None
         self.herald = Herald(self.database, config.webhook_url, self.webhook_secret)
 
     @property
@@ -66,6 +66,8 @@ class House:
 
     def open(self) -> None:
         """Remove what killed processes left, and start."""
+        if self.pool is not None:  # before anything is removed: who still works on it may not say it failed
+            self.pool.take_back()
         finished, waiting = self.desk.store.kept()
         self.folder.drop_strays(finished=finished, waiting=waiting, characters=self.desk.characters.ids())
         if self.pool is not None:
@@ -83,6 +85,15 @@ class House:
     def _wake(self) -> None:
         if self.pool is not None:
             self.pool.wake()
+
+
+def _pool(config: ServerConfig, desk: Desk, server_id: str) -> Pool:
+    """The workers of this machine, or of a Ray cluster."""
+    if config.ray_address is None:
+        return Pool(config, desk.store, server_id)
+    from khayal.server.ray_pool import RayPool
+
+    return RayPool(config, desk.store, server_id)
 
 
 def make_app(house: House) -> FastAPI:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from khayal.server.database import Database, models
 
@@ -34,9 +35,12 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def write_card(database: Database, ref: str, card: Card) -> None:
     """Keep the card of the model that is named `ref`, in place of an older one."""
-    with database.writing() as tx:
-        tx.execute(models.delete().where(models.c.ref == ref))
-        tx.execute(models.insert().values(ref=ref, card=dict(card)))
+    try:
+        with database.writing() as tx:
+            tx.execute(models.delete().where(models.c.ref == ref))
+            tx.execute(models.insert().values(ref=ref, card=dict(card)))
+    except IntegrityError:  # another worker wrote the same in this moment
+        return
 
 
 def read_cards(database: Database) -> dict[str, dict[str, Any]]:

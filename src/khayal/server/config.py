@@ -56,6 +56,7 @@ class ServerConfig:
         database: a SQLAlchemy URL; None for a SQLite file in `data`.
         models: checkpoints, the default first; "" is the one that khayal comes with.
         devices: one worker process for each.
+        ray_address: of a Ray cluster whose machines are the workers; None for this machine's devices.
         requires_keys: True to ask for API keys on this machine's own address too.
         allowed_hosts: names by which the server may be called, besides its address.
         fetch_hosts: hosts from which an `image_url` may be fetched; `*.example.org` takes in its subdomains.
@@ -73,6 +74,7 @@ class ServerConfig:
     database: str | None = None
     models: tuple[str, ...] = ("",)
     devices: tuple[str, ...] = ("auto",)
+    ray_address: str | None = None
     dtype: str = "auto"
     memory: str = "auto"
     requires_keys: bool = False

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,8 +22,76 @@ _LONGEST_PAUSE = 30.0
 _ENDING_SECONDS = 5.0
 
 
+@runtime_checkable
+class Runner(Protocol):
+    """A worker that was started, wherever it runs."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, while it runs."""
+
+    def wake(self) -> None:
+        """Tell it that there is a job."""
+
+    def wait(self) -> str:
+        """Until it has ended; what became of it, to be said after “its worker”."""
+
+    def end(self) -> None:
+        """End it, now."""
+
+
+class Process:
+    """A worker on this machine. The end of its stdin ends it, and so does the end of the server.
+
+    Args:
+        settings: what a worker is told.
+
+    Raises:
+        OSError: too many processes, or too little memory.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "khayal.server.worker"], stdin=subprocess.PIPE, start_new_session=True
+        )
+        # not on the command line: the database's URL may hold a password
+        self._write(json.dumps(settings).encode() + b"\n")
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while it runs."""
+        return self._process.pid if self._process.poll() is None else None
+
+    def wake(self) -> None:
+        """Tell it that there is a job."""
+        self._write(b"!")
+
+    def wait(self) -> str:
+        """Until it has ended; what became of it."""
+        code = self._process.wait()
+        return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+
+    def end(self) -> None:
+        """Close its stdin, which ends it; kill what does not heed that."""
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait(_ENDING_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+
+    def _write(self, told: bytes) -> None:
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(told)
+            self._process.stdin.flush()
+        except (OSError, ValueError):  # it is gone, and will be started again
+            return
+
+
 class Pool:
-    """One process for each device.
+    """One worker for each place; here each device of this machine is one.
 
     Args:
         config: of the server.
@@ -34,83 +103,98 @@ class Pool:
         self._config, self._store, self.server_id = config, store, server_id
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._places: dict[str, str] = {}
+        self._runners: dict[str, Runner] = {}
+
+    def take_back(self) -> None:
+        """Put into the queue what workers hold; the end of a server counts as no try of a job's."""
+        self._store.give_back_all(f"{self.server_id}/", "the server was ended", is_counted=False)
 
     def start(self) -> None:
-        """Take back what an earlier server's workers held, and start the new ones."""
-        # a server's death is no fault of a job's, so that it is not counted as a try
-        self._store.give_back_all(f"{self.server_id}/", "the server was ended", is_counted=False)
-        for index, device in enumerate(self._config.devices):
-            name = f"{self.server_id}/{index}/"  # so that none begins another
-            self._run(self._keep, name, device)
+        """Start the workers."""
+        self._fill()
         self._run(self._watch)
 
     def stop(self) -> None:
-        """End the workers; what they had begun goes back into the queue, and is not counted as a try."""
+        """End the workers; what they had begun goes back into the queue."""
         self._stopping.set()
-        for process in list(self._processes.values()):
-            _end(process)
+        for runner in list(self._runners.values()):
+            runner.end()
         for thread in self._threads:
             thread.join()
-        self._store.give_back_all(f"{self.server_id}/", "the server was ended", is_counted=False)
+        self.take_back()
 
     def wake(self) -> None:
         """Tell the workers that there is a job."""
-        for process in list(self._processes.values()):
-            try:
-                assert process.stdin is not None
-                process.stdin.write(b"!")
-                process.stdin.flush()
-            except (OSError, ValueError):  # it is gone, and will be started again
-                continue
+        for runner in list(self._runners.values()):
+            runner.wake()
 
     @property
     def num_alive(self) -> int:
         """How many workers run."""
-        return sum(process.poll() is None for process in list(self._processes.values()))
+        return len(self.pids())
 
     def pids(self) -> list[int]:
         """Of the workers that run."""
-        return [process.pid for process in list(self._processes.values()) if process.poll() is None]
+        return [pid for runner in list(self._runners.values()) if (pid := runner.pid) is not None]
+
+    def places(self) -> dict[str, str]:
+        """Where a worker belongs: the name of each place, and its device."""
+        return {str(index): device for index, device in enumerate(self._config.devices)}
+
+    def begin(self, place: str, settings: Mapping[str, Any]) -> Runner:
+        """Start a worker.
+
+        Raises:
+            OSError: it cannot be started now.
+        """
+        return Process(settings)
+
+    def _fill(self) -> None:
+        """Begin to keep a worker at each place that is new."""
+        before, self._places = self._places, self.places()
+        for place in self._places.keys() - before.keys():
+            self._run(self._keep, place)
 
     def _run(self, target: Any, *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, name=f"pool {args[:1]}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _keep(self, name: str, device: str) -> None:
-        """Keep one worker running; one that dies again and again is given time."""
+    def _keep(self, place: str) -> None:
+        """Keep a place's worker running; one that dies again and again is given time."""
+        name = f"{self.server_id}/{place}/"  # so that none begins another
         pause = 0.0
-        while not self._stopping.wait(pause):
+        while not self._stopping.wait(pause) and place in self._places:
             started = time.monotonic()
             try:
-                process = self._spawn(name, device)
-            except OSError as error:  # too many processes, too little memory
+                runner = self.begin(place, self._settings(name, self._places[place]))
+            except OSError as error:
                 log.error("worker %s cannot be started: %s", name, error)
                 pause = _LONGEST_PAUSE
                 continue
-            code = process.wait()
+            self._runners[place] = runner
+            if self._stopping.is_set():  # `stop` may have looked before it was there
+                runner.end()
+            end = runner.wait()
             if self._stopping.is_set():
                 return
-            log.warning("worker %s ended with %s", name, code)
-            why = f"its worker was killed by signal {-code}" if code < 0 else f"its worker ended with {code}"
+            log.warning("worker %s %s", name, end)
             try:
-                self._store.give_back_all(name, why)
+                self._store.give_back_all(name, f"its worker {end}")
             except SQLAlchemyError as error:
                 log.error("the jobs of worker %s cannot be given back yet: %s", name, error)
             lived = time.monotonic() - started
             pause = 0.1 if lived > _LONGEST_PAUSE else min(_LONGEST_PAUSE, max(0.1, 2 * pause))
+        self._runners.pop(place, None)
 
-    def _spawn(self, name: str, device: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "khayal.server.worker"], stdin=subprocess.PIPE, start_new_session=True
-        )
-        self._processes[name] = process
+    def _settings(self, name: str, device: str) -> dict[str, Any]:
+        """What a worker is told."""
         config = self._config
-        settings = {
+        return {
             "name": name,
             "data": str(self._store.folder.path),
-            "database": config.database_url,  # not on the command line: it may hold a password
+            "database": config.database_url,
             "models": config.models,
             "device": device,
             "dtype": config.dtype,
@@ -120,18 +204,9 @@ class Pool:
             "mark": config.visible_mark,
             "moderation_url": config.policy.moderation_url,
         }
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(settings).encode() + b"\n")
-            process.stdin.flush()
-        except OSError:
-            log.warning("worker %s did not start", name)
-        if self._stopping.is_set():
-            _end(process)
-        return process
 
     def _watch(self) -> None:
-        """Give back jobs whose holders are silent, and remove what has expired."""
+        """Give back jobs whose holders are silent, remove what has expired, see what places there are."""
         watch = LeaseWatch(self._config.lease_seconds)
         while not self._stopping.wait(self._config.lease_seconds / 6):
             try:
@@ -141,14 +216,4 @@ class Pool:
                 self._store.expire()
             except (SQLAlchemyError, OSError) as error:
                 log.error("what is due cannot be done: %s", error)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close its stdin, which ends it; kill what does not heed that."""
-    try:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(_ENDING_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        process.kill()
-        process.wait()
+            self._fill()
