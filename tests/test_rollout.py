@@ -7,7 +7,7 @@ import torch
 import khayal
 import khayal.studio
 from khayal.clip import Clip
-from khayal.joins import REACH, pinned
+from khayal.joins import REACH, pinned, steadied
 from khayal.rollout import Rollout
 from khayal.tasks import Character, Media, Shot
 from untrained import make_untrained
@@ -158,8 +158,14 @@ def test_windows_come_one_after_the_other_and_can_be_resumed(kind, studio_of, tm
     assert np.array_equal(whole, again)
 
 
-def test_a_chunk_at_a_border_is_decoded_between_its_neighbours(studio_of, rollouts):
-    """Windows of chunks, put together, are decoded as one sequence would be."""
+@pytest.mark.parametrize("is_steadied", [False, True])
+def test_a_chunk_at_a_border_is_decoded_between_its_neighbours(is_steadied, studio_of, rollouts, monkeypatch):
+    """Windows of chunks, put together, are decoded as one sequence would be.
+
+    What steadies them looks half a chunk further than is decoded so, into noise here: a few levels differ.
+    """
+    if not is_steadied:
+        monkeypatch.setattr("khayal.rollout.steadied", lambda frames, per: frames)
     studio = studio_of("chunk")
     given = {"size": SIZE, "steps": 2, "seed": 3, "guidance": 1, "seconds": second(studio, 60)}
     frames = studio.generate("a ball", window_seconds=second(studio, 24), **given).frames
@@ -172,8 +178,31 @@ def test_a_chunk_at_a_border_is_decoded_between_its_neighbours(studio_of, rollou
     ]
     autoencoder = studio.checkpoint.load_autoencoder("cpu")
     with torch.inference_mode():
-        whole = khayal.studio.to_pixels(autoencoder.decode(torch.cat(shown, dim=2)))
-    assert np.abs(whole.astype(int) - frames).max() <= 1
+        stream = autoencoder.stream(torch.cat(shown, dim=2))
+        stream = steadied(stream, 4) if is_steadied else stream
+        whole = khayal.studio.to_pixels(torch.cat(list(stream), dim=2))
+    apart = np.abs(whole.astype(int) - frames)
+    assert apart.max() <= (8 if is_steadied else 1)
+    assert apart.mean() < 0.05
+
+
+@pytest.mark.parametrize("size", [4, 8, 40])
+def test_a_still_picture_does_not_twitch_where_chunks_meet(size):
+    level = torch.arange(40) // 4 % 2 * 0.04  # every other chunk is a little brighter
+    decoded = level[None, None, :, None, None].expand(2, 3, 40, 8, 8)
+    made = torch.cat(list(steadied(iter(decoded.split(size, dim=2)), 4)), dim=2)
+    assert made.shape == decoded.shape
+    steps = made[0, 0, :, 0, 0].diff().abs()
+    assert steps.max() < 0.011, "a quarter of 0.04, and a little for what is not quite still"
+    assert torch.allclose(made[..., :2, :, :], decoded[..., :2, :, :]), "far from a border all is as it was"
+    assert made.mean() == pytest.approx(decoded.mean().item(), abs=1e-6)
+
+
+def test_what_moves_or_is_cut_is_not_smoothed():
+    evenly = torch.linspace(-0.5, 0.5, 24)[None, None, :, None, None].expand(1, 3, 24, 8, 8)
+    assert torch.allclose(torch.cat(list(steadied(iter([evenly]), 4)), dim=2), evenly, atol=1e-6)
+    cut = torch.ones(1, 3, 16, 8, 8) * torch.where(torch.arange(16) < 8, -0.9, 0.9)[:, None, None]
+    assert torch.allclose(torch.cat(list(steadied(iter([cut]), 4)), dim=2), cut, atol=1e-4)
 
 
 def test_a_residual_fades_over_the_neighbours_of_a_pin():

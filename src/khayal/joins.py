@@ -1,4 +1,7 @@
-"""Where known frames meet imagined ones: what the decoder lacks at the border fades out over a few frames."""
+"""Where frames meet: known and imagined ones, and those of two latents. What jumps there is spread out.
+
+Both are done only where the picture stands still, so that nothing that moves leaves a ghost of itself.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ REACH = 12
 _MOVED = 0.25
 """How much a place differs, in pixels of [-1, 1], where it shows something else than at the border."""
 _AROUND = 5
+_LEAST_CHUNK = 4
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,50 @@ class _Border:
     index: int
     decoded: Float[Tensor, "3 h w"]
     residual: Float[Tensor, "3 h w"]
+
+
+def steadied(frames: Iterator[Float[Tensor, "b 3 f h w"]], per: int) -> Iterator[Float[Tensor, "b 3 n h w"]]:
+    """The same frames without the flicker of chunks.
+
+    A decoder that makes `per` frames from one latent errs in the next ones anew, so that a still picture
+    twitches wherever `per` frames end. What such a step has more than those beside it is spread over as
+    many steps, as video codecs smooth the edges of their blocks. Half a chunk waits for the next one.
+    """
+    if per < _LEAST_CHUNK:
+        yield from frames
+        return
+    reach, start, border = per // 2, 0, per
+    held: Tensor | None = None
+    for piece in frames:
+        held = piece.clone() if held is None else torch.cat((held, piece), dim=2)
+        while start + held.shape[2] >= border + reach:
+            _steady(held, border - start, per)
+            border += per
+        num_ready = border - reach - start
+        if 0 < num_ready < held.shape[2]:
+            yield held[:, :, :num_ready]
+            held, start = held[:, :, num_ready:], start + num_ready
+    if held is not None:
+        yield held
+
+
+def _steady(frames: Float[Tensor, "b 3 f h w"], border: int, per: int) -> None:
+    """Spread the step at a border, in place."""
+    before, after = frames[:, :, border - 1], frames[:, :, border]
+    step = after - before
+    beside = (before - frames[:, :, border - 2] + frames[:, :, border + 1] - after) / 2
+    excess = (step - beside) * _stillness(step)
+    for distance in range(per // 2):
+        share = (per - 1 - 2 * distance) / (2 * per)
+        frames[:, :, border - 1 - distance] += share * excess
+        frames[:, :, border + distance] -= share * excess
+
+
+def _stillness(change: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 1 h w"]:
+    """1 where nothing changes, 0 where something else is shown."""
+    change = change.abs().amax(dim=-3, keepdim=True)
+    change = F.avg_pool2d(change, _AROUND, stride=1, padding=_AROUND // 2, count_include_pad=False)
+    return torch.exp(-(change / _MOVED).square())
 
 
 def pinned(
@@ -75,6 +123,4 @@ def _mended(frame: Float[Tensor, "3 h w"], border: _Border, index: int) -> Float
     if distance > REACH:
         return frame
     weight = 0.5 + 0.5 * math.cos(math.pi * distance / (REACH + 1))
-    change = (frame - border.decoded).abs().amax(dim=0, keepdim=True)
-    change = F.avg_pool2d(change, _AROUND, stride=1, padding=_AROUND // 2, count_include_pad=False)
-    return frame + weight * torch.exp(-(change / _MOVED).square()) * border.residual
+    return frame + weight * _stillness(frame - border.decoded) * border.residual

@@ -22,7 +22,7 @@ from torch import Tensor
 from khayal.checkpoint.folder import Checkpoint
 from khayal.components import Components
 from khayal.footage import Footage
-from khayal.joins import pinned
+from khayal.joins import pinned, steadied
 from khayal.memory import clear_shortage
 from khayal.model.autoencoder import Autoencoder
 from khayal.preview import Colours, Preview, column_to_show, decoded
@@ -297,7 +297,10 @@ class Rollout:
         autoencoder = self.components.autoencoder()
         device, dtype = self.components.device, self.components.autoencoder_dtype
         self._learn_colours(autoencoder)
-        frames = pinned(autoencoder.stream(latents.to(device, dtype), tile=self.choices.tile), pins)
+        frames = autoencoder.stream(latents.to(device, dtype), tile=self.choices.tile)
+        if self.choices.noise is None and not autoencoder.is_causal:
+            frames = steadied(frames, autoencoder.frames_per_latent)
+        frames = pinned(frames, pins)
         index = 0
         with self.components.in_use(autoencoder):
             while index < len(is_wanted):

@@ -18,6 +18,7 @@ from khayal.checkpoint.folder import open_checkpoint
 from khayal.components import Components, has_native_bf16, pick_device
 from khayal.errors import InputError
 from khayal.flow import schedule
+from khayal.joins import steadied
 from khayal.model.autoencoder import Autoencoder
 from khayal.sample.canvas import Canvas
 from khayal.sample.denoise import denoise
@@ -105,7 +106,11 @@ class Maker:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c t h w"]) -> UInt8[Tensor, "b f H W 3"]:
         """Clips of latents, as they would be written to a file."""
-        frames = torch.cat(list(self.autoencoder().stream(latents.to(self.device))), dim=2)
+        autoencoder = self.autoencoder()
+        pieces = autoencoder.stream(latents.to(self.device))
+        if not autoencoder.is_causal:
+            pieces = steadied(pieces, autoencoder.frames_per_latent)
+        frames = torch.cat(list(pieces), dim=2)
         levels = (frames.float() * 0.5 + 0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return levels.permute(0, 2, 3, 4, 1).cpu()
 

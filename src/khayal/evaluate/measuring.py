@@ -123,7 +123,7 @@ class Bench:
 
     def returned(self, name: str) -> Collected:
         """Of reconstructions of the same clips; kept for all models with one autoencoder."""
-        return Collected(self.cache / f"returned-{name}-{self.maker.fingerprint('vae')}")
+        return Collected(self.cache / f"decoded-{name}-{self.maker.fingerprint('vae')}")
 
     def made(self, name: str) -> Collected:
         """Of the model's clips of the same scenes' prompts."""
