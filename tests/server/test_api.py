@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from khayal.errors import KhayalError
 from khayal.server.app import House, make_app
 from khayal.server.config import Limits, Policy, ServerConfig
-from khayal.server.folders import PREVIEW, VIDEO
+from khayal.server.folders import VIDEO
 from khayal.server.jobs import JobStore
 from khayal.server.keys import add_key, revoke_key
 from khayal.server.page import POLICY, WEB
@@ -416,10 +416,9 @@ def test_what_forms_is_shown_while_it_is_made_and_gone_afterwards(client):
     )
     store: JobStore = client.house.desk.store
     job, lease = store.claim("test")
-    work = store.folder.work(job.id, lease.fence)
-    work.mkdir()
-    show(work / PREVIEW, np.full((300, 600, 3), 90, np.uint8))
-    assert [path.name for path in work.iterdir()] == [PREVIEW], "whole by a rename"
+    picture = store.folder.preview(job.id)
+    show(picture, np.full((300, 600, 3), 90, np.uint8))
+    assert list(picture.parent.iterdir()) == [picture], "whole by a rename"
     has_preview, answer = told()
     assert (has_preview, answer.status_code, answer.headers["content-type"]) == (True, 200, "image/webp")
     assert answer.headers["cache-control"] == "no-store"
@@ -430,6 +429,7 @@ def test_what_forms_is_shown_while_it_is_made_and_gone_afterwards(client):
     store.fail(lease, "model_error", "broken")
     has_preview, answer = told()
     assert (has_preview, answer.status_code, answer.json()["error"]["code"]) == (False, 404, "video_failed")
+    assert not picture.exists()
 
 
 def test_all_that_a_video_was_asked_for_with_can_be_used_again(client):

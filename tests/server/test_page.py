@@ -386,7 +386,8 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser, served, ball, tmp_path
     ):
         path = f"{served.url}/v1/videos/{ball['id']}/content?variant={variant}"
         (work / name).write_bytes(httpx2.get(path, trust_env=False).content)
-    assert store.publish(lease, work, ball["result"])
+    note = "The model was never taught “guarded”."
+    assert store.publish(lease, work, {**ball["result"], "notes": [note]})
 
     opened = Visit(browser, url)
     page = opened.page
@@ -405,6 +406,7 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser, served, ball, tmp_path
     expect(card.locator("img")).to_have_attribute("src", re.compile("^blob:"))
     card.get_by_role("link").click()
     wait_for(lambda: plays(page), browsing.WAIT_MS / 1000, "the video does not play")
+    expect(page.get_by_role("list", name="Notes")).to_have_text(note)
     assert page.evaluate("JSON.stringify(localStorage)").find(secret) == -1
     assert opened.wrong == []
     opened.close()

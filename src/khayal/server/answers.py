@@ -12,7 +12,7 @@ from starlette.responses import FileResponse
 
 from khayal.server.desk import Caller, Desk
 from khayal.server.faults import ApiError, bad
-from khayal.server.folders import PREVIEW, SPRITESHEET, THUMBNAIL, VIDEO
+from khayal.server.folders import SPRITESHEET, THUMBNAIL, VIDEO
 from khayal.server.job import COMPLETED, FAILED, RUNNING, Job
 
 VARIANTS = {
@@ -95,7 +95,7 @@ def content(desk: Desk, job: Job, variant: str) -> Response:
 
 def has_preview(desk: Desk, job: Job) -> bool:
     """True where `preview` has something to show of a job that runs."""
-    return job.status == RUNNING and (desk.folder.work(job.id, job.fence) / PREVIEW).is_file()
+    return job.status == RUNNING and desk.folder.preview(job.id).is_file()
 
 
 def preview(desk: Desk, job: Job, known: str | None = None) -> Response:
@@ -114,8 +114,11 @@ def preview(desk: Desk, job: Job, known: str | None = None) -> Response:
     if job.status == FAILED:
         raise ApiError(404, "The video failed, so that it has no preview.", code="video_failed")
     try:
-        picture = (desk.folder.work(job.id, job.fence) / PREVIEW).read_bytes()
+        picture = desk.folder.preview(job.id).read_bytes()
     except OSError as error:
+        now = desk.store.find(job.id)
+        if now is not None and now.status == COMPLETED:  # in this moment
+            return content(desk, now, "thumbnail")
         message = "There is no preview yet: has_preview of the job tells when there is."
         raise ApiError(404, message, code="preview_not_ready") from error
     headers = {"etag": f'"{hashlib.sha256(picture).hexdigest()[:32]}"'}

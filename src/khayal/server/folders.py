@@ -15,9 +15,6 @@ from typing import Any
 from khayal.errors import KhayalError
 
 VIDEO, THUMBNAIL, SPRITESHEET = "video.mp4", "thumbnail.webp", "spritesheet.jpg"
-PREVIEW = "preview.webp"
-"""In the work of a job that runs: what its video looks like so far."""
-
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}")
 
 
@@ -26,7 +23,7 @@ class DataFolder:
 
     results/ID      a finished video with its thumbnail and its contact sheet, whole or not there
     work/ID.FENCE   what one holder of a job is making
-    inputs/ID       what the user gave for a job
+    inputs/ID       what the user gave for a job; what its video looks like so far; its finished parts
     characters/ID   a character's clip
     khayal.db       the jobs, unless they are in PostgreSQL
 
@@ -59,6 +56,10 @@ class DataFolder:
     def inputs(self, job_id: str) -> Path:
         """The folder of what the user gave."""
         return self.path / "inputs" / _checked(job_id)
+
+    def preview(self, job_id: str) -> Path:
+        """The picture of a video that forms; it goes with the inputs, when the job is over."""
+        return self.inputs(job_id) / "preview.webp"
 
     def character(self, character_id: str) -> Path:
         """A character's clip."""

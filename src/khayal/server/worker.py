@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from khayal.errors import Cancelled, CapacityError, CheckpointError, InputError, KhayalError, OutputError
 from khayal.server.cards import card_of, write_card
 from khayal.server.database import Database
-from khayal.server.folders import PREVIEW, SPRITESHEET, DataFolder
+from khayal.server.folders import SPRITESHEET, DataFolder
 from khayal.server.job import Job, Lease
 from khayal.server.jobs import JobStore
 from khayal.server.policy import Denied, Moderation, Unreachable
@@ -115,12 +115,11 @@ class Worker:
             self.folder.inputs(job.id),
             work,
             on_step=_Teller(self.store, lease),
-            on_picture=partial(show, work / PREVIEW),
+            on_picture=partial(show, self.folder.preview(job.id)),
             keep=kept,
             mark=self.settings["mark"],
         )
         self.moderation.check_picture(work / SPRITESHEET)
-        self.folder.drop(work / PREVIEW)  # it is no part of what is given out
         return result
 
     def _without_places(self, sentence: str, job: Job) -> str:

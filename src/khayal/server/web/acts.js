@@ -28,6 +28,7 @@ export function actForm(task, job, { player, onsent, settings = {} }) {
   fine.write(settings);
   const more = el("details", {}, el("summary", {}, t("finer")), fine.fields);
   const submit = button({ text: t(task), image: task, kind: "primary", type: "submit" });
+  submit.disabled = own.isReady === false;
   const wrong = el("p", { class: "wrong", role: "alert", hidden: true });
   const form = el("form", { class: "act", novalidate: true, "aria-label": t(task) },
     el("p", { class: "says" }, t(`${task}-says`)),
@@ -101,6 +102,7 @@ const FORMS = {
     const group = el("fieldset", { class: "others" }, el("legend", {}, t("with")), tiles.length ? el("div", { class: "tiles" }, tiles) : el("p", {}, t("no-others")));
     return {
       parts: [group, field(t("between"), length)],
+      isReady: tiles.length > 0,
       read: () => ({
         first: { id: job.id },
         second: { id: group.querySelector(":checked")?.value ?? "" },

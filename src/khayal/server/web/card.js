@@ -1,7 +1,7 @@
 // One result in the library: it forms, it plays when it is looked at, it says what failed.
 
 import * as api from "./api.js";
-import { button, el, set } from "./dom.js";
+import { button, el, icon, set } from "./dom.js";
 import { forming } from "./forming.js";
 import { number, percent, seconds, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
@@ -22,6 +22,10 @@ export function progress(job) {
   if (job.stage === "denoise") return t("step", { step: number(job.step), steps: number(job.num_steps) });
   return job.stage === "decode" ? t("developing") : t("beginning");
 }
+
+/** What the model says of what it made: words that it was never taught, what was cropped. */
+export const notesOf = (job) =>
+  (job.result?.notes ?? []).map((note) => note.replaceAll(/\bmedia-\d+\.\w+/g, "The given file"));
 
 /** The sentence under which a job is known. */
 export const title = (job) => job.prompt || t(`${job.task}-it`);
@@ -53,6 +57,8 @@ function done(job) {
   const image = el("img", { alt: "", loading: "lazy", decoding: "async" });
   api.content(job.id, "thumbnail").then((url) => (image.src = url), () => {});
   const link = el("a", { href: `#/${job.id}`, class: "shot", "aria-label": spoken(job) }, image, caption(job));
+  const notes = notesOf(job).join(" ");
+  if (notes) link.append(el("span", { class: "badge", title: notes }, icon("info")));
   let video = null;
   const play = async () => {
     if (isCalm.matches || video) return;
@@ -61,7 +67,7 @@ function done(job) {
     const url = await api.content(job.id).catch(() => null);
     if (mine !== video || !url) return;
     video.src = url;
-    link.insertBefore(video, link.lastChild);
+    image.after(video);
     video.play().catch(() => {}); // it was left before it began
   };
   const stop = () => {

@@ -1,7 +1,7 @@
 // The wall of results: justified rows, the newest first.
 
 import { byId, el } from "./dom.js";
-import { card, title } from "./card.js";
+import { card, notesOf, title } from "./card.js";
 import { onLanguage, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
 import { complain, say, tell } from "./notices.js";
@@ -75,8 +75,10 @@ function startSearch() {
 
 function announce(job) {
   const isSeen = !document.hidden && !byId("library").hidden;
-  if (job.status === "completed") (isSeen ? say : tell)(t("is-ready", { title: short(title(job)) }));
-  else if (job.error?.code === "cancelled") tell(t("was-cancelled"));
+  if (job.status === "completed") {
+    (isSeen ? say : tell)(t("is-ready", { title: short(title(job)) }));
+    for (const note of notesOf(job)) if (note.includes("never taught")) tell(note);
+  } else if (job.error?.code === "cancelled") tell(t("was-cancelled"));
   else complain({ message: job.error?.message ?? t("failed"), status: 500 });
 }
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { actForm, actsOf } from "./acts.js";
-import { cancel, progress, ratio, title } from "./card.js";
+import { cancel, notesOf, progress, ratio, title } from "./card.js";
 import { button, byId, el } from "./dom.js";
 import { forming } from "./forming.js";
 import { number, onLanguage, percent, seconds, t, when } from "./i18n.js";
@@ -88,7 +88,7 @@ function finished(job) {
 }
 
 function about(job) {
-  const notes = (job.result?.notes ?? []).map((note) => note.replaceAll(/\bmedia-\d+\.\w+/g, "The given file"));
+  const notes = notesOf(job);
   return [
     el("p", { class: "kicker" }, t(job.task)),
     el("h2", { id: "viewer-title", dir: "auto", tabindex: "-1", autofocus: true }, title(job)),

@@ -15,7 +15,7 @@ export const ar = {
 
   // around
   skip: "انتقل إلى المقاطع", home: "خيال: إلى المكتبة", views: "العروض", library: "المكتبة",
-  search: "ابحث في الأوصاف", more: "أظهر المزيد", composer: "اصنع مقطعًا", close: "أغلق", cancel: "ألغِ",
+  search: "ابحث", more: "أظهر المزيد", composer: "اصنع مقطعًا", close: "أغلق", cancel: "ألغِ",
   darker: "ألوان داكنة", lighter: "ألوان فاتحة",
   welcome: "ماذا تتخيّل؟",
   "welcome-more": "اكتبه في الأسفل وشاهده يتشكّل. أو ابدأ بواحد من هذه:",

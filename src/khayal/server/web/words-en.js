@@ -15,7 +15,7 @@ export const en = {
 
   // around
   skip: "Skip to the videos", home: "khayal: to the library", views: "Views", library: "Library",
-  search: "Search prompts", more: "Show more", composer: "Make a video", close: "Close", cancel: "Cancel",
+  search: "Search", more: "Show more", composer: "Make a video", close: "Close", cancel: "Cancel",
   darker: "Dark colours", lighter: "Light colours",
   welcome: "What do you imagine?",
   "welcome-more": "Write it below, and watch it form. Or begin with one of these:",
