@@ -27,7 +27,7 @@ class Limits:
     max_seconds: float = 60.0
     max_pixels: int = 4096 * 2304
     max_frames: int = 60 * 120
-    requests_per_minute: int = 6000
+    requests_per_minute: int = 12_000
 
     def replaced_by(self, changes: dict[str, Any]) -> Limits:
         """These limits with the changes of one key."""

@@ -23,6 +23,10 @@ from khayal.server.job import COMPLETED, FAILED, QUEUED, RUNNING, Job, Lease, Ne
 
 MAX_ATTEMPTS = 3
 
+# what clients ask again and again is put together once
+_BY_ID = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"))
+_OWN = _BY_ID.where(jobs.c.owner == sa.bindparam("whose"))
+
 
 class QueueFull(Exception):  # noqa: N818 - it is an answer
     """The owner has too many jobs that are not over."""
@@ -84,11 +88,9 @@ class JobStore:
 
     def find(self, job_id: str, owner: str | None = None) -> Job | None:
         """A job by its id, of any owner where none is named."""
-        query = sa.select(jobs).where(jobs.c.id == job_id)
-        if owner is not None:
-            query = query.where(jobs.c.owner == owner)
+        query, named = (_BY_ID, {"job": job_id}) if owner is None else (_OWN, {"job": job_id, "whose": owner})
         with self.database.reading() as tx:
-            return _job(tx.execute(query).first())
+            return _job(tx.execute(query, named).first())
 
     def find_once(self, owner: str, once: str | None) -> Job | None:
         """The job that a client named itself."""
