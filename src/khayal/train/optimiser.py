@@ -84,8 +84,10 @@ class Optimiser:
         }
 
     def restore(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave; weights that never had a gradient have none."""
         for key, weight in self._moved.items():
+            if key not in state:
+                continue
             for part, _ in self._parts:
                 if any(weight is other for group in part.param_groups for other in group["params"]):
                     part.state[weight] = {name: _like(weight, value) for name, value in state[key].items()}
