@@ -17,10 +17,9 @@ export function forming() {
       const loaded = new Image();
       loaded.src = url;
       await loaded.decode();
-      const before = image.src;
+      image.onload = () => URL.revokeObjectURL(url);
       image.src = url;
       image.hidden = false;
-      if (before) URL.revokeObjectURL(before);
     } catch {
       seen = null; // the next step brings another
     } finally {

@@ -29,7 +29,11 @@ class Jobs extends EventTarget {
 
   /** A job that need not be in the list. */
   async find(id) {
-    return this.#known.get(id) ?? (await api.job(id)).job;
+    if (!this.#known.has(id)) {
+      this.#known.set(id, (await api.job(id)).job);
+      this.#again(FEWEST_MS);
+    }
+    return this.#known.get(id);
   }
 
   /** The first page of a search; "" is everything. */
@@ -97,7 +101,8 @@ class Jobs extends EventTarget {
   }
 
   async #look() {
-    const active = [...this.#known.values()].filter((job) => !isOver(job)).reverse(); // the oldest runs first
+    const active = [...this.#known.values()].filter((job) => !isOver(job));
+    active.sort((one, other) => one.created_at - other.created_at); // the oldest is made first
     let pause = active.length ? 1000 : LIST_MS;
     try {
       const asked = active.slice(0, ASKED_AT_ONCE).map((job) => this.#ask(job.id));

@@ -70,7 +70,7 @@ function running(job) {
     bar.value = now.progress;
   };
   show(job);
-  return [el("div", { class: "stage-box" }, el("div", { class: "frame" }, picture), words, bar), null, show];
+  return [el("div", { class: "stage-box runs" }, el("div", { class: "frame" }, picture), words, bar), null, show];
 }
 
 function finished(job) {
