@@ -42,11 +42,10 @@ const PATHS = {
   fill: "M3 6h5v12H3zM16 6h5v12h-5zM10 9h4m-4 3h4m-4 3h4",
   loop: "M17 4l3 3-3 3M4 11V9a2 2 0 012-2h14M7 20l-3-3 3-3m13-1v2a2 2 0 01-2 2H4",
   connect: "M3 7h6v10H3zM15 7h6v10h-6zM9 12h6",
-  remix: "M5 19L16 8m-2-2l4 4M17 3v3m-1.500-1.500h3M6 5v4M4 7h4M18 15v4m-2-2h4",
+  remix: "M5 19L16 8m-2-2l4 4M17 3v3m-1.5-1.5h3M6 5v4M4 7h4M18 15v4m-2-2h4",
   back: "M14 6l-6 6 6 6",
   forth: "M10 6l6 6-6 6",
   info: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 11v5M12 8h.01",
-  play: "M8 5l11 7-11 7z",
   film: "M4 5h16v14H4zM8 5v14M16 5v14M4 9h4m8 0h4M4 15h4m8 0h4",
 };
 

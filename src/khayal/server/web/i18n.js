@@ -19,6 +19,9 @@ export function t(name, values = {}) {
 export const number = (value, digits = 2) =>
   new Intl.NumberFormat(language(), { maximumFractionDigits: digits }).format(value);
 
+/** A whole number that is not for counting: a side in pixels. */
+export const plain = (value) => new Intl.NumberFormat(language(), { useGrouping: false }).format(value);
+
 export const seconds = (value) =>
   new Intl.NumberFormat(language(), {
     style: "unit", unit: "second", unitDisplay: "short", maximumFractionDigits: 2,

@@ -1,7 +1,7 @@
 // What the server's models can do; one that is still being opened has no name yet.
 
 import * as api from "./api.js";
-import { number, t } from "./i18n.js";
+import { plain, t } from "./i18n.js";
 
 const STANDARD = [[1280, 720], [720, 1280], [1024, 1024], [1920, 1080], [1080, 1920]];
 
@@ -39,7 +39,8 @@ export function sizes(name) {
   return [...found];
 }
 
-export const times = (width, height) => `${number(width).replace(/[,٬.]/g, "")}×${number(height).replace(/[,٬.]/g, "")}`;
+/** 1280×720, in the digits of the language. */
+export const times = (width, height) => [width, height].map(plain).join("×");
 
 const shape = (width, height) => t(width === height ? "square" : width > height ? "wide" : "tall");
 

@@ -2,7 +2,7 @@
 
 import { choice, el, field } from "./dom.js";
 import { number, t } from "./i18n.js";
-import { model, ready, sizes } from "./models.js";
+import { model, ready, sizes, times } from "./models.js";
 
 /** A number, or nothing. */
 export const numeric = (attributes) => el("input", { type: "number", inputmode: "decimal", autocomplete: "off", ...attributes });
@@ -58,7 +58,7 @@ export function sizeChoice(name, attributes = {}) {
 export function chooseSize(select, [width, height]) {
   const value = `${width}x${height}`;
   if (![...select.options].some((option) => option.value === value)) {
-    select.append(el("option", { value }, `${number(width)}×${number(height)}`));
+    select.append(el("option", { value }, times(width, height)));
   }
   select.value = value;
 }
