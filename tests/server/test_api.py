@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -483,3 +484,68 @@ def test_the_page_is_served_from_its_folder_and_from_nowhere_else(client):
         refused = client.get(f"/web/{path}")
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found"), path
     assert client.get("/health").json()["requires_key"] is False
+
+
+def upload(client, content, name="ball.png", **fields):
+    form = {"file": (name, content), "purpose": (None, "vision")}
+    form |= {key: (None, value) for key, value in fields.items()}
+    return client.post("/v1/files", files=form)
+
+
+def test_a_file_is_uploaded_once_and_named_later(client):
+    answer = upload(client, png(), "../../ball.png")
+    assert answer.status_code == 200, answer.text
+    file = answer.json()
+    assert file["id"].startswith("file-")
+    assert (file["object"], file["purpose"], file["status"]) == ("file", "vision", "processed")
+    assert file["filename"] == ".._.._ball.png"
+    assert client.get(f"/v1/files/{file['id']}").json() == file
+    content = client.get(f"/v1/files/{file['id']}/content")
+    assert (content.headers["content-type"], len(content.content)) == ("image/png", file["bytes"])
+    for path, body in (
+        ("videos", {"prompt": "a", "input_reference": {"file_id": file["id"]}}),
+        ("khayal/animate", {"prompt": "a", "image": {"id": file["id"]}}),
+    ):
+        job_id = client.post(f"/v1/{path}", json=body).json()["id"]
+        assert client.house.desk.store.find(job_id).task == "animate"
+        assert (client.house.folder.inputs(job_id) / "media-0.png").read_bytes() == content.content
+    assert client.delete(f"/v1/files/{file['id']}").json()["deleted"]
+    assert (client.house.folder.inputs(job_id) / "media-0.png").exists(), "what waits keeps what it was given"
+    assert list(client.house.folder.path.glob("files/*")) == []
+    body = {"prompt": "a", "input_reference": {"file_id": file["id"]}}
+    answer = client.post("/v1/videos", json=body)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["param"] == "input_reference.file_id"
+
+
+def test_files_are_listed_and_end_with_their_time(client):
+    ids = [upload(client, png()).json()["id"] for _ in range(2)]
+    fleeting = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    ids.append(upload(client, png(), **fleeting).json()["id"])
+    page = client.get("/v1/files", params={"limit": 2}).json()
+    assert [file["id"] for file in page["data"]] == ids[:0:-1]
+    assert (page["has_more"], page["last_id"]) == (True, ids[1])
+    rest = client.get("/v1/files", params={"after": ids[1], "purpose": "vision"}).json()
+    assert ([file["id"] for file in rest["data"]], rest["has_more"]) == (ids[:1], False)
+    assert client.get("/v1/files", params={"purpose": "batch"}).json()["data"] == []
+    uploads = client.house.desk.uploads
+    uploads._now = lambda: time.time() + 3601
+    assert client.get(f"/v1/files/{ids[2]}").status_code == 404
+    upload(client, png())
+    assert len(list(client.house.folder.path.glob("files/*"))) == 3, "what is over leaves the disk"
+
+
+def test_files_that_are_no_pictures_are_refused(start):
+    client = start(requires_keys=True)
+    mine, yours = (add_key(client.house.database, name, {})[0] for name in ("mine", "yours"))
+    client.headers["authorization"] = f"Bearer {mine}"
+    assert upload(client, b"{}\n", "a.jsonl").json()["error"]["code"] == "invalid_media"
+    assert upload(client, png(), purpose="fun").json()["error"]["param"] == "purpose"
+    answer = client.post("/v1/files", json={"file": "a", "purpose": "vision"})
+    assert answer.json()["error"]["param"] == "file"
+    assert list(client.house.folder.path.glob("files/*")) == []
+    file_id = upload(client, png()).json()["id"]
+    client.headers["authorization"] = f"Bearer {yours}"
+    assert client.get(f"/v1/files/{file_id}").status_code == 404
+    body = {"prompt": "a", "input_reference": {"file_id": file_id}}
+    assert client.post("/v1/videos", json=body).status_code == 404

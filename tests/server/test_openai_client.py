@@ -141,10 +141,27 @@ def test_an_image_is_the_first_frame(client, tmp_path):
     url = "data:image/png;base64," + base64.b64encode(png()).decode()
     as_url = client.videos.create(**given, extra_body={**QUICK, "input_reference": {"image_url": url}})
     raw = client.videos.create(**given, input_reference=png(), extra_body=QUICK)  # without a type
-    clips = [opened(client, finished(client, video), tmp_path).frames for video in (as_file, as_url, raw)]
+    kept = client.files.create(file=("ball.png", png()), purpose="vision")
+    as_id = client.videos.create(**given, extra_body={**QUICK, "input_reference": {"file_id": kept.id}})
+    made = (as_file, as_url, raw, as_id)
+    clips = [opened(client, finished(client, video), tmp_path).frames for video in made]
     for frames in clips:
         assert frames.shape == (12, 48, 64, 3)
         assert np.abs(frames[0].astype(int) - (200, 30, 30)).mean() < 3
+
+
+def test_files_are_kept_for_later(client):
+    kept = client.files.create(
+        file=("ball.png", png()),
+        purpose="user_data",
+        expires_after={"anchor": "created_at", "seconds": 3600},
+    )
+    assert (kept.filename, kept.expires_at - kept.created_at) == ("ball.png", 3600)
+    assert kept in list(client.files.list(purpose="user_data", limit=1))
+    assert Image.open(io.BytesIO(client.files.content(kept.id).read())).size == (80, 60)
+    assert client.files.delete(kept.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(kept.id)
 
 
 def test_json_does_what_a_form_does(client, ball, tmp_path):

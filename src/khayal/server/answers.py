@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
 from anyio import to_thread
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import FileResponse
 
-from khayal.server.desk import Caller, Desk
+from khayal.server.desk import Desk
 from khayal.server.faults import ApiError, bad
 from khayal.server.folders import SPRITESHEET, THUMBNAIL, VIDEO
 from khayal.server.job import COMPLETED, FAILED, RUNNING, Job
+from khayal.server.orders import Caller
 
 VARIANTS = {
     "video": (VIDEO, "video/mp4"),
@@ -48,10 +50,25 @@ async def threaded(
     return await to_thread.run_sync(ask, limiter=desk.intake_threads if is_intake else None)
 
 
-async def admit(desk: Desk, request: Request) -> None:
-    """Ask who calls before a body is read: strangers shall not fill the disk."""
-    if request.method == "POST":
-        request.state.caller = await to_thread.run_sync(desk.caller, _secret(request))
+def add_call(
+    desk: Desk,
+    router: APIRouter,
+    method: str,
+    path: str,
+    call: Callable[[Desk, Request], Awaitable[Response]],
+    document: Mapping[str, Any],
+) -> None:
+    """Answer a path. Who calls is asked before a body is read: strangers shall not fill the disk."""
+
+    async def endpoint(request: Request) -> Response:
+        if method == "POST":
+            request.state.caller = await to_thread.run_sync(desk.caller, _secret(request))
+        try:
+            return await call(desk, request)
+        finally:
+            await request.close()  # the files of its form
+
+    router.add_api_route(path, endpoint, methods=[method], response_model=None, **document)
 
 
 def _secret(request: Request) -> str:

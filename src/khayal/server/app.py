@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse
 
 import khayal
-from khayal.server import openai, routes
+from khayal.server import files, openai, routes
 from khayal.server.config import ServerConfig
 from khayal.server.database import Database
 from khayal.server.desk import Desk
@@ -69,7 +69,8 @@ class House:
         if self.pool is not None:  # before anything is removed: who still works on it may not say it failed
             self.pool.take_back()
         finished, waiting = self.desk.store.kept()
-        self.folder.drop_strays(finished=finished, waiting=waiting, characters=self.desk.characters.ids())
+        characters, uploads = self.desk.characters.ids(), self.desk.uploads.ids()
+        self.folder.drop_strays(finished=finished, waiting=waiting, characters=characters, uploads=uploads)
         if self.pool is not None:
             self.pool.start()
         self.herald.start()
@@ -117,6 +118,7 @@ def make_app(house: House) -> FastAPI:
     )
     app.router.routes.insert(0, openai.status_route(house.desk))
     app.include_router(openai.routes(house.desk))
+    app.include_router(files.routes(house.desk))
     app.include_router(routes.routes(house.desk))
     app.add_api_route("/health", _health(house), methods=["GET"], response_model=None, tags=["server"])
     app.add_api_route("/docs", _docs(app), methods=["GET"], include_in_schema=False, response_model=None)

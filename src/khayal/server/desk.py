@@ -8,12 +8,11 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter
-from starlette.datastructures import UploadFile
 
 from khayal.errors import InputError
 from khayal.server import faults
@@ -27,73 +26,17 @@ from khayal.server.folders import VIDEO, DataFolder, size_of
 from khayal.server.job import COMPLETED, Job, NewJob, new_id
 from khayal.server.jobs import JobStore, QueueFull
 from khayal.server.keys import LOCAL, KeyRing, Meter
+from khayal.server.orders import Caller, Media, Order, placeholders, sources, texts
 from khayal.server.people import Characters
 from khayal.server.policy import Blocklist, Denied, Moderation, Unreachable
 from khayal.server.requests import FILE, build, kinds
+from khayal.server.uploads import Uploads
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DECODERS = 2
 _CARDS_SECONDS = 2.0
 _INTAKE_THREADS = 8
 _SPARE_BYTES = 256 << 20  # a disk that is full to the last byte serves nobody
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Who calls, and what they may ask for."""
-
-    owner: str
-    limits: Limits
-
-
-@dataclass(frozen=True, kw_only=True)
-class Media:
-    """A picture or a video that an order names, in exactly one way.
-
-    Attributes:
-        param: the client's name of the field, for errors.
-        upload: a file that came along.
-        video_id: a finished video of the same owner.
-        character_id: a character of the same owner.
-        url: https: or data:.
-    """
-
-    param: str
-    upload: UploadFile | None = None
-    video_id: str | None = None
-    character_id: str | None = None
-    url: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a client asks for.
-
-    Attributes:
-        api: whose words it was put in.
-        task: one of the eight verbs.
-        fields: of the task's request, with `Media` anywhere inside.
-        delivery: size, seconds or num_frames, fps; see `khayal.server.making.Delivery`.
-        asked_model: as the client wrote it.
-        prompt: for the lists.
-        parent: the video that it is made from.
-        once: the client's own name for it.
-        names: khayal's name of a field → the client's.
-        follows: True where the result has the shape of the first medium.
-        adds: seconds by which the result is then longer.
-    """
-
-    api: str
-    task: str
-    fields: Mapping[str, Any]
-    delivery: Mapping[str, Any]
-    asked_model: str | None
-    prompt: str
-    parent: str | None = None
-    once: str | None = None
-    follows: bool = False
-    adds: float = 0.0
-    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class Desk:
@@ -111,7 +54,7 @@ class Desk:
     ) -> None:
         self.config, self.database, self.folder = config, database, folder
         self.store = JobStore(database, folder, keep_seconds=config.keep_seconds)
-        self.characters = Characters(database, folder)
+        self.characters, self.uploads = Characters(database, folder), Uploads(database, folder)
         self._wake = wake
         self._ring, self._meter = KeyRing(database), Meter()
         self._blocklist = Blocklist.read(config.policy.blocklist)
@@ -208,7 +151,7 @@ class Desk:
                 "fields": fields,
                 "delivery": delivery,
                 "parents": intake.names,
-                "sources": _sources(order.fields),
+                "sources": sources(order.fields),
                 "asked_model": order.asked_model,
             }
             size = delivery.get("size")
@@ -250,7 +193,8 @@ class Desk:
     def check_space(self) -> None:
         """Raises an ApiError where the quota is used up, or the disk is full."""
         quota = self.config.disk_quota
-        if quota is not None and self.store.num_bytes() + self.characters.num_bytes() >= quota:
+        keepers = (self.store, self.characters, self.uploads)
+        if quota is not None and sum(keeper.num_bytes() for keeper in keepers) >= quota:
             raise ApiError(
                 400,
                 "The disk quota of this server is used up: delete videos that are not needed any more.",
@@ -281,6 +225,11 @@ class Desk:
             self.characters.find(media.character_id, caller.owner)
             name = _link(self.folder.character(media.character_id), out)
             return Given(name=name, kind="video", size=(2, 2), num_frames=1, fps=1.0)  # it gives no shape
+        if media.file_id is not None:
+            upload = self.uploads.find(media.file_id, caller.owner, media.param)
+            made = upload.given
+            name = _link(self.folder.upload(upload.id, made["name"]), out)
+            return Given(**{**made, "name": name, "size": tuple(made["size"])})
         raw = out.with_suffix(".given")
         try:
             if media.upload is not None:
@@ -312,10 +261,10 @@ class Desk:
         if card.get("tasks") and order.task not in card["tasks"]:
             raise faults.bad(f"The model {card['name']} cannot {order.task}.", "model", "unsupported_task")
         try:
-            build(order.task, _placeholders(order.fields))
+            build(order.task, placeholders(order.fields))
         except InputError as error:
             raise faults.of_input(error, dict(order.names)) from error
-        self.check_words(*_texts(order.fields))
+        self.check_words(*texts(order.fields))
         self.check_space()
 
     def _check_shape(self, order: Order, limits: Limits) -> None:
@@ -359,35 +308,6 @@ class _Intake:
         if isinstance(value, list | tuple):
             return [self.resolved(item) for item in value]
         return value
-
-
-def _placeholders(value: Any) -> Any:
-    """The same value before any file is there."""
-    if isinstance(value, Media):
-        return {FILE: "given"}
-    if isinstance(value, Mapping):
-        return {key: _placeholders(item) for key, item in value.items()}
-    return [_placeholders(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _texts(value: Any) -> list[str]:
-    """All that was written, at any depth."""
-    if isinstance(value, str):
-        return [value]
-    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return [text for item in items for text in _texts(item)]
-
-
-def _sources(value: Any, name: str = "") -> dict[str, str]:
-    """The videos that an order names, by the fields that name them: clip, first, shots[0].clip…"""
-    if isinstance(value, Media):
-        return {} if value.video_id is None else {name: value.video_id}
-    items: list[tuple[str, Any]] = []
-    if isinstance(value, Mapping):
-        items = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
-    elif isinstance(value, list | tuple):
-        items = [(f"{name}[{index}]", item) for index, item in enumerate(value)]
-    return {key: found for place, item in items for key, found in _sources(item, place).items()}
 
 
 def _link(source: Path, out: Path) -> str:

@@ -86,7 +86,9 @@ _CREATE = {
         "model": _TEXT,
         "seconds": {"type": "string", "default": "4", "examples": ["4", "8", "12"]},
         "size": {"type": "string", "default": "720x1280", "pattern": r"^\d{2,5}x\d{2,5}$"},
-        "input_reference": {"anyOf": [_FILE, {"type": "object", "properties": {"image_url": _TEXT}}]},
+        "input_reference": {
+            "anyOf": [_FILE, {"type": "object", "properties": {"image_url": _TEXT, "file_id": _TEXT}}]
+        },
         "characters": {"type": "array", "items": {"type": "object", "properties": {"id": _TEXT}}},
         "fps": {"type": "number", "exclusiveMinimum": 0},
         "num_frames": {"type": "integer", "minimum": 1},
@@ -253,6 +255,48 @@ CREATE_CHARACTER = _document(
 CHARACTER = _document("A character", "retrieve_character", _answers(_CHARACTER), None, _path("character_id"))
 MODELS = _document("The models of this server", "list_models", _answers(_OBJECT))
 
+EXAMPLE_FILE = {
+    "id": "file-3f0c9a52b7a94c0bb1a7d8f2b0f5a1de",
+    "object": "file",
+    "bytes": 120000,
+    "created_at": 1790000000,
+    "expires_at": None,
+    "filename": "ball.png",
+    "purpose": "vision",
+    "status": "processed",
+}
+_UPLOAD = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {"file": _FILE, "purpose": _TEXT, "expires_after": _OBJECT},
+}
+_FILE_ID = _path("file_id")
+CREATE_FILE = _document(
+    "Keep an image or a video, to be named as input_reference later",
+    "create_file",
+    _answers(_OBJECT, EXAMPLE_FILE),
+    _body(_UPLOAD, is_form=True),
+)
+FILES = _document(
+    "List files, page after page",
+    "list_files",
+    _answers(_OBJECT),
+    None,
+    _query("after", _TEXT, "The last id of the page before."),
+    _query(
+        "limit", {"type": "integer", "minimum": 1, "maximum": 10000, "default": 10000}, "Files in a page."
+    ),
+    _query(
+        "order", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}, "Oldest or newest first."
+    ),
+    _query("purpose", _TEXT, "Only those."),
+)
+FILE = _document("A file", "retrieve_file", _answers(_OBJECT, EXAMPLE_FILE), None, _FILE_ID)
+FILE_CONTENT = _document(
+    "What is in a file", "download_file", _answers(None, kind="image/png"), None, _FILE_ID
+)
+DELETE_FILE = _document("Delete a file", "delete_file", _answers(_OBJECT), None, _FILE_ID)
+
 # --- khayal's own
 
 JOB = {"type": "object", "properties": {name: {} for name in EXAMPLE_JOB}}
@@ -351,7 +395,7 @@ def _schema(hint: Any) -> dict[str, Any]:
 
 
 MEDIA = {
-    "description": "A file of the form; or {id} of a video or a character; or {url}, https: or data:.",
+    "description": "A file of the form; or {id} of a video, a character, a file; or {url}, https: or data:.",
     "anyOf": [
         _FILE,
         {"type": "object", "required": ["id"], "properties": {"id": _TEXT}},

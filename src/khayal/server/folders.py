@@ -25,6 +25,7 @@ class DataFolder:
     work/ID.FENCE   what one holder of a job is making
     inputs/ID       what the user gave for a job; what its video looks like so far; its finished parts
     characters/ID   a character's clip
+    files/ID        a file that was uploaded to be used later
     khayal.db       the jobs, unless they are in PostgreSQL
 
     Raises:
@@ -34,7 +35,7 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         try:
-            for name in ("", "results", "work", "inputs", "characters"):
+            for name in ("", "results", "work", "inputs", "characters", "files"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
             self.path.chmod(stat.S_IRWXU)  # prompts and videos are nobody else's business
         except OSError as error:
@@ -64,6 +65,10 @@ class DataFolder:
     def character(self, character_id: str) -> Path:
         """A character's clip."""
         return self.path / "characters" / f"{_checked(character_id)}.mp4"
+
+    def upload(self, file_id: str, name: str) -> Path:
+        """A file that was uploaded, written anew."""
+        return self.path / "files" / f"{_checked(file_id)}{Path(name).suffix}"
 
     def lock(self) -> None:
         """Be the only server of this folder, until the process ends in whatever way.
@@ -114,7 +119,12 @@ class DataFolder:
                 path.unlink(missing_ok=True)
 
     def drop_strays(
-        self, *, finished: Iterable[str], waiting: Iterable[str], characters: Iterable[str]
+        self,
+        *,
+        finished: Iterable[str],
+        waiting: Iterable[str],
+        characters: Iterable[str],
+        uploads: Iterable[str] = (),
     ) -> None:
         """Remove what no job refers to: the remains of processes that were killed. Only under the lock."""
         kept = {
@@ -125,6 +135,8 @@ class DataFolder:
         }
         for folder, names in kept.items():
             self.drop(*(path for path in (self.path / folder).iterdir() if path.name not in names))
+        known = set(uploads)
+        self.drop(*(path for path in (self.path / "files").iterdir() if path.stem not in known))
 
 
 def size_of(path: Path) -> int:

@@ -88,5 +88,5 @@ class NewJob:
 
 
 def new_id(kind: str) -> str:
-    """An id that nobody can guess: video_… for a job, char_… for a character, evt_… for an event."""
-    return f"{kind}_{uuid.uuid4().hex}"
+    """An id that nobody can guess: video_… for a job, char_… for a character, file-… for an upload."""
+    return f"{kind}{'-' if kind == 'file' else '_'}{uuid.uuid4().hex}"

@@ -16,11 +16,12 @@ from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
 from khayal.server import documents, faults
-from khayal.server.answers import admit, content, threaded
-from khayal.server.desk import Caller, Desk, Media, Order
+from khayal.server.answers import add_call, content, threaded
+from khayal.server.desk import Desk
 from khayal.server.faults import ApiError, bad
 from khayal.server.forms import read_body
 from khayal.server.job import COMPLETED, FAILED, QUEUED, Job, new_id
+from khayal.server.orders import Caller, Media, Order
 from khayal.server.people import Character
 from khayal.server.requests import Text, from_text
 
@@ -42,19 +43,19 @@ _NAMES |= {own: name for name, (own, _) in _EXTRAS.items()}
 def routes(desk: Desk) -> APIRouter:
     """The calls under /v1."""
     router = APIRouter(prefix="/v1", tags=["Videos"])
-    add = partial(_add, desk, router)
-    add("POST", "/videos", partial(_create, desk), documents.CREATE)
-    add("GET", "/videos", partial(_list, desk), documents.LIST)
+    add = partial(add_call, desk, router)
+    add("POST", "/videos", _create, documents.CREATE)
+    add("GET", "/videos", _list, documents.LIST)
     # literal paths come before those with an id, which would take them for one
-    add("POST", "/videos/edits", partial(_edit, desk), documents.EDIT)
-    add("POST", "/videos/extensions", partial(_extend, desk), documents.EXTEND)
-    add("POST", "/videos/characters", partial(_create_character, desk), documents.CREATE_CHARACTER)
-    add("GET", "/videos/characters/{character_id}", partial(_character, desk), documents.CHARACTER)
-    add("GET", "/videos/{video_id}", partial(_retrieve, desk), documents.RETRIEVE)
-    add("DELETE", "/videos/{video_id}", partial(_delete, desk), documents.DELETE)
-    add("GET", "/videos/{video_id}/content", partial(_content, desk), documents.CONTENT)
-    add("POST", "/videos/{video_id}/remix", partial(_remix, desk), documents.REMIX)
-    add("GET", "/models", partial(_models, desk), documents.MODELS)
+    add("POST", "/videos/edits", _edit, documents.EDIT)
+    add("POST", "/videos/extensions", _extend, documents.EXTEND)
+    add("POST", "/videos/characters", _create_character, documents.CREATE_CHARACTER)
+    add("GET", "/videos/characters/{character_id}", _character, documents.CHARACTER)
+    add("GET", "/videos/{video_id}", _retrieve, documents.RETRIEVE)
+    add("DELETE", "/videos/{video_id}", _delete, documents.DELETE)
+    add("GET", "/videos/{video_id}/content", _content, documents.CONTENT)
+    add("POST", "/videos/{video_id}/remix", _remix, documents.REMIX)
+    add("GET", "/models", _models, documents.MODELS)
     return router
 
 
@@ -356,10 +357,9 @@ def _input_reference(given: Any) -> Media | None:
     if isinstance(given, UploadFile):
         return Media(param=param, upload=given)
     if not isinstance(given, dict):
-        raise bad(f"{param} is a file, or an object with image_url.", param)
-    if set(given) == {"file_id"}:
-        message = "khayal keeps no files of its own: upload the image, or give image_url."
-        raise bad(message, f"{param}.file_id", "unsupported_parameter")
+        raise bad(f"{param} is a file, or an object with image_url or file_id.", param)
+    if set(given) == {"file_id"} and isinstance(given["file_id"], str):
+        return Media(param=f"{param}.file_id", file_id=str(given["file_id"]))
     url = given.get("image_url")
     if set(given) != {"image_url"} or not isinstance(url, str):
         raise bad(f"{param} has exactly one of image_url and file_id.", param)
@@ -428,19 +428,3 @@ def _shown(character: Character) -> dict[str, Any]:
         "name": character.name,
         "created_at": int(character.created_at),
     }
-
-
-def _add(
-    desk: Desk, router: APIRouter, method: str, path: str, call: Any, document: Mapping[str, Any]
-) -> None:
-    """`functools.partial` hides a call's name and its parameters, which are documented by hand anyway."""
-
-    async def endpoint(request: Request) -> Response:
-        await admit(desk, request)
-        try:
-            answer: Response = await call(request)
-            return answer
-        finally:
-            await request.close()  # the files of its form
-
-    router.add_api_route(path, endpoint, methods=[method], response_model=None, **document)

@@ -13,11 +13,12 @@ from starlette.responses import JSONResponse
 
 from khayal.errors import InputError
 from khayal.server import documents, faults
-from khayal.server.answers import admit, content, has_preview, preview, threaded
-from khayal.server.desk import Caller, Desk, Media, Order
+from khayal.server.answers import add_call, content, has_preview, preview, threaded
+from khayal.server.desk import Desk
 from khayal.server.faults import bad
 from khayal.server.forms import read_body
 from khayal.server.job import FAILED, QUEUED, Job
+from khayal.server.orders import Caller, Media, Order
 from khayal.server.requests import FILE, build, fields_of, kinds, plain
 
 _TIMED = ("generate", "animate")
@@ -27,18 +28,7 @@ _TIMED = ("generate", "animate")
 def routes(desk: Desk) -> APIRouter:
     """The calls under /v1/khayal."""
     router = APIRouter(prefix="/v1/khayal", tags=["khayal"])
-
-    def add(method: str, path: str, call: Any, document: Mapping[str, Any]) -> None:
-        async def endpoint(request: Request) -> Response:
-            await admit(desk, request)
-            try:
-                answer: Response = await call(desk, request)
-                return answer
-            finally:
-                await request.close()  # the files of its form
-
-        router.add_api_route(path, endpoint, methods=[method], response_model=None, **document)
-
+    add = partial(add_call, desk, router)
     add("GET", "/jobs", _list, documents.JOBS)
     add("GET", "/jobs/{job_id}", _retrieve, documents.JOB_RETRIEVE)
     add("POST", "/jobs/{job_id}/cancel", _cancel, documents.JOB_CANCEL)
@@ -244,10 +234,11 @@ def _with_media(value: Any, param: str) -> Any:
             raise bad(f"{param} is a file of the form, or {{id}}, or {{url}}.", param)
         if set(value) == {"id"} and isinstance(value["id"], str):
             given = str(value["id"])
-            is_character = given.startswith("char_")
-            return (
-                Media(param=param, character_id=given) if is_character else Media(param=param, video_id=given)
-            )
+            if given.startswith("char_"):
+                return Media(param=param, character_id=given)
+            if given.startswith("file-"):
+                return Media(param=param, file_id=given)
+            return Media(param=param, video_id=given)
         if set(value) == {"url"} and isinstance(value["url"], str):
             return Media(param=param, url=str(value["url"]))
         return {name: _with_media(item, f"{param}.{name}") for name, item in value.items()}
