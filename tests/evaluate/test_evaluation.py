@@ -108,6 +108,7 @@ def check_abilities(told: Any) -> None:
     for entry in (*told["tasks"]["seams"].values(), told["tasks"]["loop"], told["minute"]["windows"]):
         assert entry["ratio"]["value"] > 0
         assert entry["even"]["asked"] == entry["ratio"]["clips"]
+    assert told["tasks"]["seams"]["fill"]["returned"]["value"] > 0
     assert told["tasks"]["flicker"]["real"]["clips"] == 2
     assert {*told["minute"]["drift"]["made"]} == {"luma", "saturation", "sharpness", "motion"}
     assert told["minute"]["num_frames"] in (36, 37)

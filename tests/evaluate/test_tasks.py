@@ -21,7 +21,7 @@ from khayal.evaluate.performing import Performer
 from khayal.evaluate.ratio import Ratio
 from khayal.evaluate.reading import open_probe
 from khayal.evaluate.seams import borders_of, given_frames
-from khayal.evaluate.tasks import TASKS, requests
+from khayal.evaluate.tasks import TASKS, as_known, requests
 from khayal.tasks import Basis, GenerateRequest, Media, Shot, StoryboardRequest, plan
 from khayal.timeline import Timeline
 from khayal.world.captions import read
@@ -258,6 +258,19 @@ def test_requests_are_carried_out_as_the_studio_does(
         assert borders.seams
     odd = [media[0] + 1]
     assert performer.perform(request, odd)[2].changed_frames == known.frames, "what changed is counted"
+
+
+@pytest.mark.parametrize("name", ["animate", "extend", "backward", "fill"])
+def test_what_is_known_is_all_that_is_right_of_a_bad_autoencoder(name: str, chunk_model: Path) -> None:
+    maker, given = Maker.open(chunk_model, "cpu"), FRAMES[:12]
+    request, media = requests(given, given, Fraction(12), "a ball rolls", 3)[name]
+    borders = borders_of(Performer(maker).studio.plan(request))
+    made = as_known(maker, given, borders)
+    assert made.shape == given.shape
+    right = [at for at in range(12) if np.array_equal(made[at], given[at])]
+    assert right == [at for at in borders.given if at < 12]
+    assert {*borders.pins} <= {*right}
+    assert len(media) == 1
 
 
 def test_media_may_be_all_there_is() -> None:

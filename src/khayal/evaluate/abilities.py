@@ -70,8 +70,9 @@ def _seam(entry: Mapping[str, Any]) -> str:
     text += f"; so in {entry['even']['share']:.0%} of the clips"
     if entry["borders"]["value"] is not None:
         text += f"; at other borders of chunks {entry['borders']['value']:.2f}×"
-    if entry.get("real", {}).get("value") is not None:
-        text += f"; there in the real clips {entry['real']['value']:.2f}×"
+    for key, name in (("returned", "if the right thing were imagined"), ("real", "in the real clips")):
+        if entry.get(key, {}).get("value") is not None:
+            text += f"; {name} {entry[key]['value']:.2f}×"
     return text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -106,13 +106,15 @@ class Maker:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c t h w"]) -> UInt8[Tensor, "b f H W 3"]:
         """Clips of latents, as they would be written to a file."""
-        autoencoder = self.autoencoder()
-        pieces = autoencoder.stream(latents.to(self.device))
-        if not autoencoder.is_causal:
-            pieces = steadied(pieces, autoencoder.frames_per_latent)
-        frames = torch.cat(list(pieces), dim=2)
+        frames = torch.cat(list(self.pieces(latents)), dim=2)
         levels = (frames.float() * 0.5 + 0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return levels.permute(0, 2, 3, 4, 1).cpu()
+
+    def pieces(self, latents: Float[Tensor, "b c t h w"]) -> Iterator[Float[Tensor, "b 3 f H W"]]:
+        """Decoded frames in [-1, 1], a few at a time, as a rollout shows them."""
+        autoencoder = self.autoencoder()
+        frames = autoencoder.stream(latents.to(self.device))
+        return frames if autoencoder.is_causal else steadied(frames, autoencoder.frames_per_latent)
 
     def make(
         self,

@@ -17,12 +17,19 @@ class Borders:
         windows: what was made by another window begins here.
         chunks: another latent frame of the same window begins here.
         shots: first frame of each run of frames that read one prompt.
+        given: the frames that are the user's own.
     """
 
     seams: tuple[int, ...]
     windows: tuple[int, ...]
     chunks: tuple[int, ...]
     shots: tuple[int, ...]
+    given: tuple[int, ...] = ()
+
+    @property
+    def pins(self) -> tuple[int, ...]:
+        """The user's own frames beside a seam."""
+        return tuple(seam if seam in self.given else seam - 1 for seam in self.seams)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +91,13 @@ def borders_of(plan: Plan) -> Borders:
             shots.append(at)
             shot = one.shot
         at, before = at + one.num_frames, one.maker
-    return Borders(seams=tuple(seams), windows=tuple(windows), chunks=tuple(chunks), shots=tuple(shots))
+    return Borders(
+        seams=tuple(seams),
+        windows=tuple(windows),
+        chunks=tuple(chunks),
+        shots=tuple(shots),
+        given=tuple(at for at, _, _ in given_frames(plan)),
+    )
 
 
 def given_frames(plan: Plan) -> Iterator[tuple[int, int, int]]:

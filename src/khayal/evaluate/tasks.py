@@ -13,15 +13,19 @@ from torch import Tensor
 
 from khayal.clip import Clip
 from khayal.evaluate.claims import from_json, fulfilled
+from khayal.evaluate.making import Maker
 from khayal.evaluate.measuring import Bench
 from khayal.evaluate.motion import Jumps, course, flicker, jumps
 from khayal.evaluate.performing import Frames, Known, Performer
 from khayal.evaluate.ratio import Ratio
 from khayal.evaluate.reading import KEPT, heard, read
 from khayal.evaluate.scenes import SEED_OF_TASKS, Casting, Played, about, calm, played
+from khayal.evaluate.seams import Borders
 from khayal.evaluate.store import Collected, Tensors, collect
 from khayal.evaluate.tally import Tally
+from khayal.joins import pinned
 from khayal.model.probe import ProbeConfig
+from khayal.studio import to_pixels
 from khayal.tasks import (
     AnimateRequest,
     ConnectRequest,
@@ -111,8 +115,28 @@ def _one(
         if name == "animate":
             row |= _read(bench, "animate", made)
         borders[name] = {"seams": found.seams, "windows": found.windows, "chunks": found.chunks}
+        if name in SAME_AS_REAL and len(made) >= len(frames):
+            row[f"{name}_returned"] = _motion(as_known(bench.maker, frames, found))
         bench.picture(bench.folder, f"tasks-{name}", number, torch.from_numpy(made))
     return row, borders
+
+
+@torch.inference_mode()
+def as_known(maker: Maker, frames: Frames, borders: Borders) -> Frames:
+    """What a model would make of a task that imagines exactly what happens: the autoencoder is all that errs.
+
+    Args:
+        frames: of the real clip, from the first frame of the result on.
+        borders: of the result.
+    """
+    real = torch.from_numpy(frames)[None]
+    truth = real[0].permute(3, 0, 1, 2).float() / 127.5 - 1
+    given = [at for at in borders.given if at < len(frames)]
+    pins = {at: truth[:, at] for at in borders.pins if at in given}
+    made = torch.cat(list(pinned(maker.pieces(maker.encode(real)), pins)), dim=2)
+    pixels = to_pixels(made)
+    pixels[given] = frames[given]
+    return pixels
 
 
 def _motion(frames: Frames) -> Tensor:
@@ -145,6 +169,9 @@ def figures(
         if name in SAME_AS_REAL and max(seams) < measured["real_motion"].shape[1]:
             real = [jumps(row, seams) for row in _rows(measured, "real")]
             told["seams"][name]["real"] = at_seams(real)["ratio"]
+        if f"{name}_returned" in measured:
+            returned = [jumps(row, seams, chunks) for row in measured[f"{name}_returned"].numpy()]
+            told["seams"][name]["returned"] = at_seams(returned)["ratio"]
         if name == "loop":
             closing_jumps = [
                 jumps(row, [0], chunks, aside=[*seams, *windows], is_loop=True)
