@@ -8,7 +8,7 @@ from khayal.errors import KhayalError
 from khayal.server.database import Database
 from khayal.server.folders import DataFolder
 from khayal.server.job import NewJob, new_id
-from khayal.server.jobs import MAX_ATTEMPTS, JobStore, LeaseWatch, QueueFull
+from khayal.server.jobs import MAX_ATTEMPTS, ClockWatch, JobStore, LeaseWatch, QueueFull
 
 
 @pytest.fixture
@@ -208,6 +208,23 @@ def test_a_clock_that_jumps_changes_no_order(database, folder):
     store = JobStore(database, folder, now=lambda: next(times, 0.0))
     ids = [store.submit(new()).id for _ in range(3)]
     assert [claim(store)[0].id for _ in ids] == ids
+
+
+def test_nothing_expires_by_a_clock_that_has_just_jumped():
+    clock, now = [0.0], [1e9]
+    watch = ClockWatch(clock=lambda: clock[0], now=lambda: now[0])
+
+    def later(seconds, jump=0.0):
+        clock[0] += seconds
+        now[0] += seconds + jump
+        return watch.is_steady()
+
+    assert later(5)
+    assert not later(5, jump=1e8)
+    assert not later(3000)
+    assert not later(5, jump=-1e8), "and back again"
+    assert not later(3000)
+    assert later(700)
 
 
 def test_strays_of_killed_processes_are_removed(store):

@@ -77,6 +77,7 @@ def decode(given: Path, out: Path, bounds: Bounds) -> Given:
     Raises:
         InputError: it is neither an image nor a video, broken, or larger than allowed.
     """
+    _check_beginning(given)  # here too: a process takes more of a second than noise is worth
     command = [sys.executable, "-I", "-m", "khayal.server.decoding", str(given), str(out)]
     environment = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     try:
@@ -127,9 +128,7 @@ def _bind() -> None:
 def _read(given: Path, out: Path, bounds: Bounds) -> Given:
     from PIL import Image
 
-    with given.open("rb") as file:
-        if not _IS_PICTURES.match(file.read(256)):
-            raise InputError("The file is neither an image nor a video of a known kind")
+    _check_beginning(given)
     Image.MAX_IMAGE_PIXELS = bounds.max_pixels
     try:
         with Image.open(given) as image:
@@ -172,6 +171,12 @@ def _read_video(given: Path, out: Path, bounds: Bounds) -> Given:
 
     path = clip.save(out.with_suffix(".mp4"), on_frame=counted)
     return Given(name=path.name, kind="video", size=clip.size, num_frames=count, fps=float(clip.fps))
+
+
+def _check_beginning(given: Path) -> None:
+    with given.open("rb") as file:
+        if not _IS_PICTURES.match(file.read(256)):
+            raise InputError("The file is neither an image nor a video of a known kind")
 
 
 def _check_size(size: tuple[int, int], bounds: Bounds) -> None:

@@ -342,6 +342,32 @@ class LeaseWatch:
         return [Lease(job_id=job_id, fence=seen[job_id][0]) for job_id in late]
 
 
+class ClockWatch:
+    """Sees the time of day jump, so that nothing is thrown away by a clock that is wrong for a while.
+
+    Args:
+        clock: seconds, rising.
+        now: seconds since 1970, by the clock that may jump.
+    """
+
+    _JUMP_SECONDS, _DOUBT_SECONDS = 60.0, 3600.0
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+    ) -> None:
+        self._clock, self._now = clock, now
+        self._apart = now() - clock()
+        self._trusted_from = float("-inf")
+
+    def is_steady(self) -> bool:
+        """False for an hour after each jump."""
+        clock, apart = self._clock(), self._now() - self._clock()
+        if abs(apart - self._apart) > self._JUMP_SECONDS:
+            self._trusted_from = clock + self._DOUBT_SECONDS
+        self._apart = apart
+        return clock >= self._trusted_from
+
+
 def _count_open(tx: sa.Connection, owner: str) -> int:
     query = sa.select(sa.func.count()).where(jobs.c.owner == owner, jobs.c.status.in_((QUEUED, RUNNING)))
     return int(tx.execute(query).scalar_one())

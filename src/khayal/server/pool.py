@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from sqlalchemy.exc import SQLAlchemyError
 
 from khayal.server.config import ServerConfig
-from khayal.server.jobs import JobStore, LeaseWatch
+from khayal.server.jobs import ClockWatch, JobStore, LeaseWatch
 
 log = logging.getLogger("khayal.server")
 
@@ -207,13 +207,14 @@ class Pool:
 
     def _watch(self) -> None:
         """Give back jobs whose holders are silent, remove what has expired, see what places there are."""
-        watch = LeaseWatch(self._config.lease_seconds)
+        watch, times = LeaseWatch(self._config.lease_seconds), ClockWatch()
         while not self._stopping.wait(self._config.lease_seconds / 6):
             try:
                 for lease in watch.lapsed(self._store.running()):
                     log.warning("the holder of %s makes no sign of life", lease.job_id)
                     self._store.give_back(lease, "its worker made no sign of life")
-                self._store.expire()
+                if times.is_steady():
+                    self._store.expire()
             except (SQLAlchemyError, OSError) as error:
                 log.error("what is due cannot be done: %s", error)
             self._fill()

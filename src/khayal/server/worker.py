@@ -95,6 +95,8 @@ class Worker:
             self.store.fail(lease, code_of(error), self._without_places(str(error), job))
         except LeaseLost:
             os._exit(EXIT_LEASE_LOST)
+        except MemoryError:
+            self.store.fail(lease, "out_of_memory", "The server has too little memory for this video.")
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 self._give_up(lease, error)
