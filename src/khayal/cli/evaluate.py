@@ -39,10 +39,10 @@ _LINE_SECONDS = 30.0
     "--continued", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="For physics."
 )
 @click.option(
-    "--scenes", type=click.IntRange(2), default=32, show_default=True, metavar="N", help="For the tasks."
+    "--scenes", type=click.IntRange(2), default=24, show_default=True, metavar="N", help="For the tasks."
 )
 @click.option(
-    "--minutes", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Long videos."
+    "--minutes", type=click.IntRange(1), default=6, show_default=True, metavar="N", help="Long videos."
 )
 @click.option(
     "--minute-seconds",

@@ -64,8 +64,8 @@ class Choice:
     num_prompts: int = 512
     num_clips: int = 2048
     num_continued: int = 64
-    num_scenes: int = 32
-    num_minutes: int = 8
+    num_scenes: int = 24
+    num_minutes: int = 6
     minute_seconds: float = 60.0
     num_workers: int = 1
 
