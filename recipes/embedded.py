@@ -93,7 +93,7 @@ MIXTURE = {
     "shots": 0.01,
 }
 DEFAULTS = Defaults(
-    fps=Fraction(FPS), seconds=SECONDS, size=(SIDE, SIDE), steps=25, guidance=(4.0,), text_length=TEXT_LENGTH
+    fps=Fraction(FPS), seconds=SECONDS, size=(SIDE, SIDE), steps=16, guidance=(4.0,), text_length=TEXT_LENGTH
 )
 
 
