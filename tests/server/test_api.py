@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import time
@@ -549,3 +550,38 @@ def test_files_that_are_no_pictures_are_refused(start):
     assert client.get(f"/v1/files/{file_id}").status_code == 404
     body = {"prompt": "a", "input_reference": {"file_id": file_id}}
     assert client.post("/v1/videos", json=body).status_code == 404
+
+
+def test_a_video_whose_time_is_over_is_told_apart_from_one_that_never_was(start):
+    client = start(keep_seconds=0.0)
+    video = create(client)
+    assert video["expires_at"] is None
+    finish(client, video["id"])
+    assert client.get(f"/v1/videos/{video['id']}").json()["expires_at"] is not None
+    assert client.house.desk.store.expire() == 1
+    answer = client.get(f"/v1/videos/{video['id']}/content")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "video_expired")
+    answer = client.post(f"/v1/videos/{video['id']}/remix", json={"prompt": "of glass"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "video_not_ready")
+    assert client.get(f"/v1/videos/{video['id']}").json()["status"] == "completed"
+
+
+def test_a_disk_that_is_full_takes_no_more(client, monkeypatch):
+    usage = shutil._ntuple_diskusage(10**12, 10**12 - 1000, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    for answer in (client.post("/v1/videos", json={"prompt": "a"}), upload(client, png())):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_full")
+        assert answer.headers["x-should-retry"] == "false"
+    assert client.get("/v1/videos").status_code == 200
+
+
+def test_a_database_that_breaks_while_it_is_used_is_said(client):
+    create(client)
+    client.house.database.engine.dispose()
+    path = client.house.folder.path / "khayal.db"
+    for rest in path.parent.glob("khayal.db-*"):
+        rest.unlink()
+    path.write_bytes(b"SQLite format 3\0" + b"\x7f" * 4096)
+    for answer in (client.get("/v1/videos"), client.post("/v1/videos", json={"prompt": "a"})):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable")
+        assert str(path) not in answer.text

@@ -83,8 +83,13 @@ def test_signatures_are_those_of_standard_webhooks():
 def test_a_clip_is_delivered_in_the_shape_that_was_asked_for(delivery, size, num_frames, fps):
     frames = np.zeros((13, 32, 64, 3), np.uint8)
     frames[:, :, 32:] = 200
-    clip = deliver(Clip.from_frames(frames, fps=Fraction(24)), delivery, mark="khayal")
+    source = Clip.from_frames(frames, fps=Fraction(24))
+    clip = deliver(source, delivery, mark="khayal")
     made = clip.frames
     assert (clip.size, len(made), clip.fps) == (size, num_frames, fps)
     assert made[0, 2, 0].max() < 60, "the left stays dark: it is cropped at the centre"
     assert made[0, 2, -1].min() > 140
+    changed = (made != deliver(source, delivery).frames).any(axis=(0, 3))
+    rows = np.nonzero(changed)[0]
+    assert len(rows), "the mark is seen"
+    assert rows.min() >= size[1] // 4, "and stands in the lower corner"
