@@ -59,3 +59,21 @@ def test_it_makes_what_it_is_told(studio):
     assert grass[1] > grass[2] + 5, "grass is green rather than blue"
     arabic = middle("كرة حمراء ترتد على الثلج")
     assert np.abs(arabic - snow).max() < np.abs(arabic - grass).max(), "both languages show the same"
+
+
+@pytest.mark.parametrize("kind", ["ball", "cube"])
+def test_the_colour_is_the_one_that_was_asked_for(studio, kind):
+    """In the snow nothing else is strongly coloured, so what is most so is the actor."""
+
+    def strongest(colour):
+        frames = studio.generate(f"A {colour} {kind} slides on the snow.", num_frames=24, **FEW).frames
+        pixels = frames[-1].reshape(-1, 3).astype(float)
+        spread = pixels.max(axis=1) - pixels.min(axis=1)
+        return pixels[np.argsort(spread)[-150:]].mean(axis=0)
+
+    red, green, blue, yellow = (strongest(colour) for colour in ("red", "green", "blue", "yellow"))
+    assert red[0] > red[1] + 60
+    assert red[0] > red[2] + 60
+    assert green[1] > green[0] + 30
+    assert blue[2] > blue[0] + 60
+    assert min(yellow[:2]) > yellow[2] + 60
