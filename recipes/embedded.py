@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from khayal.checkpoint.defaults import Defaults
 from khayal.checkpoint.scheduler import SchedulerConfig
 from khayal.checkpoint.tokenizer import Tokenizer
-from khayal.evaluate.labels import PROBE, labels_of
+from khayal.evaluate.labels import PROBE, centred, labels_of
 from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig
@@ -36,7 +37,7 @@ from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.loss import Levels, Mixture
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
-from khayal.train.probing import LabelledClips, Probing
+from khayal.train.probing import LabelledClips, Probing, share_inside
 from khayal.train.shards import Crops, FrameShards, LatentShards, ShardReader
 from khayal.train.source import Passage
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
@@ -312,16 +313,10 @@ def worded(told: WorldPassage, truth: Truth) -> Passage:
 
 def focus_of(truth: Truth) -> np.ndarray:
     """Where in the latents actors are, t h w: the share of each place that their boxes cover, times 255."""
-    grid = SIDE // 16
-    low = np.arange(grid) / grid
-    shares = np.zeros((truth.num_frames, grid, grid))
-    for actor in truth.frames.actors:
-        left, top, right, bottom = np.array(actor.box).T[:, :, None]
-        across = (np.minimum(right, low + 1 / grid) - np.maximum(left, low)) * grid
-        down = (np.minimum(bottom, low + 1 / grid) - np.maximum(top, low)) * grid
-        covered = down.clip(0, 1)[:, :, None] * across.clip(0, 1)[:, None, :]
-        shares = np.maximum(shares, covered)
-    by_latent = shares.reshape(-1, AUTOENCODER.frames_per_latent, grid, grid).max(axis=1)
+    grid, per = SIDE // 16, AUTOENCODER.frames_per_latent
+    boxes = np.stack([centred(np.array(actor.box)) for actor in truth.frames.actors])
+    shares = share_inside(torch.from_numpy(boxes)[None], grid, grid)[0].amax(dim=0)
+    by_latent = shares.unflatten(0, (-1, per)).amax(dim=1).numpy()
     focus: np.ndarray = (by_latent * 255).round().astype(np.uint8)
     return focus
 

@@ -22,7 +22,7 @@ MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
 MINUTES_ENCODE=${MINUTES_ENCODE:-60}
 MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-6}
 MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
-MINUTES_DECODER=${MINUTES_DECODER:-0}   # after the transformer: the decoder alone learns on
+MINUTES_DECODER=${MINUTES_DECODER:-0}   # the decoder alone learns on; the transformer's export takes it
 BATCH=${BATCH:-32}
 MATRICES=${MATRICES:-muon}
 COMPILED=${COMPILED:-false}
@@ -64,11 +64,8 @@ train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")" ${FROM:+--s
 train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" --set workers="$WORKERS" \
     --set clips="$(clips "$CLIPS_LATENTS")"
 train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" ${FROM:+--start "$FROM"}
+[ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" \
     --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
     --set short="$SHORT" ${FROM:+--start "$FROM"}
-if [ "$MINUTES_DECODER" != 0 ]; then
-    train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
-    rm -rf "$RUN/transformer/model/vae" && cp -r "$RUN/decoder/model" "$RUN/transformer/model/vae"
-fi
 echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"

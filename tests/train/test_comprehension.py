@@ -5,15 +5,17 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tiny
 import torch
 from stages import copy_prepared, run
 
 from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.errors import InputError
 from khayal.model.probe import ProbeConfig, ProbeLabels
 from khayal.model.text import UMT5EncoderConfig
 from khayal.train.caption_tokens import CaptionTokens
-from khayal.train.comprehension import CaptionBatch, Comprehension, ComprehensionConfig
+from khayal.train.comprehension import CaptionBatch, Comprehension, ComprehensionConfig, LabelledCaptions
 from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
 from khayal.train.loop import Sitting
 from khayal.train.parts import load_part
@@ -123,6 +125,11 @@ def test_the_encoder_stays_as_it_is_where_it_has_learned(prepared: Path, tmp_pat
     objective = TextToVideo(tiny.transformer_that_reads(folder).objective.args[0])
     exported = objective.exported(outcome.model)
     torch.testing.assert_close(exported["text_encoder.shared.weight"], before["shared.weight"])
+
+
+def test_clips_without_truth_are_refused(prepared: Path) -> None:
+    with pytest.raises(InputError, match="no truth stands beside them"):
+        LabelledCaptions(prepared / "encode", label=lambda told: None, tell=lambda told: None)
 
 
 def test_captions_are_padded_to_the_longest(tmp_path: Path) -> None:

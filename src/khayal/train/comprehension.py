@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.errors import InputError
 from khayal.model.probe import ProbeConfig, ProbeLabels
 from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.train.caption_tokens import CaptionTokens
@@ -47,6 +48,9 @@ class LabelledCaptions:
     Args:
         label: gives the labels of one clip from its truth, as a batch of one.
         tell: gives a way to caption a clip, from its truth.
+
+    Raises:
+        InputError: of no clip it is known what is true.
     """
 
     def __init__(
@@ -56,6 +60,12 @@ class LabelledCaptions:
         tell: Callable[[Mapping[str, Any]], Callable[[np.random.Generator], str]],
     ) -> None:
         truths = [line["truth"] for line in ShardReader(folder).lines if "truth" in line]
+        if not truths:
+            raise InputError(
+                f"Nothing can be read from the clips in “{folder}”",
+                why="no truth stands beside them, which only clips of khayal's world have",
+                fix="encode clips of the world: khayal train recipes.embedded:encode",
+            )
         self._labels = joined([label(truth) for truth in truths])
         self._tellers = [tell(truth) for truth in truths]
 

@@ -180,7 +180,7 @@ def losses(reading: ProbeReading, labels: ProbeLabels) -> dict[str, Tensor]:
     there = is_actor.flatten().float()
     apart = (reading.boxes - labels.boxes).abs().mean(-1)
     seen = labels.is_seen.float()
-    inside = _inside(labels.boxes, reading.where.shape[-2], reading.where.shape[-1])
+    inside = share_inside(labels.boxes, reading.where.shape[-2], reading.where.shape[-1])
     under = (reading.where + inside.clamp(min=1e-6).log()).flatten(-2).logsumexp(-1)
     num_seen = seen.sum().clamp(min=1)
     return {
@@ -204,8 +204,8 @@ def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return (wrong * asked).sum() / asked.sum().clamp(min=1)
 
 
-def _inside(boxes: Tensor, height: int, width: int) -> Float[Tensor, "b n t h w"]:
-    """How much of each cell of a grid lies in a box."""
+def share_inside(boxes: Tensor, height: int, width: int) -> Float[Tensor, "b n t h w"]:
+    """How much of each cell of a grid lies in a box, given by its centre and its width and height."""
     shares = []
     for axis, count in ((1, height), (0, width)):
         low = torch.arange(count, device=boxes.device) / count
