@@ -86,7 +86,8 @@ def test_the_whole_command_and_that_it_goes_on(
     assert "Prompt fidelity" in page
     assert "wanted ≤ 1.3×" in page
     assert "wanted ≥ 80%" in page
-    assert "http" not in page
+    assert "://" not in page, "nothing is fetched; letters of a picture can say http, but not this"
+    assert page.count("src=") == page.count('src="data:image/png;base64,')
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("this was measured before")

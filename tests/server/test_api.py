@@ -16,6 +16,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from khayal.errors import KhayalError
+from khayal.server.answers import preview
 from khayal.server.app import House, make_app
 from khayal.server.config import Limits, Policy, ServerConfig
 from khayal.server.folders import VIDEO
@@ -430,8 +431,19 @@ def test_what_forms_is_shown_while_it_is_made_and_gone_afterwards(client):
     assert client.get(f"{path}/preview", headers=known).status_code == 304
     store.fail(lease, "model_error", "broken")
     has_preview, answer = told()
-    assert (has_preview, answer.status_code, answer.json()["error"]["code"]) == (False, 404, "video_failed")
+    assert (has_preview, answer.status_code, answer.content) == (False, 204, b""), (
+        "over: no error, no picture"
+    )
     assert not picture.exists()
+
+
+def test_a_preview_that_goes_while_it_is_asked_for_is_no_error(client):
+    video = create(client)
+    desk = client.house.desk
+    stale, lease = desk.store.claim("test")
+    desk.store.fail(lease, "model_error", "broken")
+    assert preview(desk, stale).status_code == 204, "it was read as running, and had ended by then"
+    assert client.get(f"/v1/khayal/jobs/{video['id']}").json()["status"] == "failed"
 
 
 def test_all_that_a_video_was_asked_for_with_can_be_used_again(client):

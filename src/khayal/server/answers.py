@@ -116,7 +116,7 @@ def has_preview(desk: Desk, job: Job) -> bool:
 
 
 def preview(desk: Desk, job: Job, known: str | None = None) -> Response:
-    """What a video looks like while it is made; of one that is finished, its thumbnail.
+    """What a video looks like while it is made; once it is finished, its thumbnail; if it failed, nothing.
 
     Args:
         desk: of the server.
@@ -124,18 +124,18 @@ def preview(desk: Desk, job: Job, known: str | None = None) -> Response:
         known: the ETag of the picture that the client has.
 
     Raises:
-        ApiError: there is nothing to be seen yet, or any more.
+        ApiError: there is nothing to be seen yet.
     """
     if job.status == COMPLETED:
         return content(desk, job, "thumbnail")
     if job.status == FAILED:
-        raise ApiError(404, "The video failed, so that it has no preview.", code="video_failed")
+        return Response(status_code=204)  # a browser would report an error to whoever watched
     try:
         picture = desk.folder.preview(job.id).read_bytes()
     except OSError as error:
         now = desk.store.find(job.id)
-        if now is not None and now.status == COMPLETED:  # in this moment
-            return content(desk, now, "thumbnail")
+        if now is not None and now.is_over:  # in this moment
+            return preview(desk, now)
         message = "There is no preview yet: has_preview of the job tells when there is."
         raise ApiError(404, message, code="preview_not_ready") from error
     headers = {"etag": f'"{hashlib.sha256(picture).hexdigest()[:32]}"'}

@@ -319,7 +319,7 @@ JOB_CONTENT["openapi_extra"] = {"parameters": [_JOB_ID, *CONTENT["openapi_extra"
 JOB_PREVIEW = _document(
     "What the video looks like while it is made; once it is finished, its thumbnail",
     "preview_job",
-    _answers(None, kind="image/webp"),
+    {**_answers(None, kind="image/webp"), 204: {"description": "The video failed: there is no picture."}},
     None,
     _JOB_ID,
 )

@@ -74,9 +74,10 @@ export async function job(id) {
   return { job: await answer.json(), pause: Number(answer.headers.get("openai-poll-after-ms")) || 1000 };
 }
 
-/** What a video looks like so far, as a URL that its user has to revoke. */
+/** What a video looks like so far, as a URL that its user has to revoke; null where it failed in this moment. */
 export async function preview(id) {
-  return URL.createObjectURL(await (await ask("GET", `/v1/khayal/jobs/${id}/preview`)).blob());
+  const answer = await ask("GET", `/v1/khayal/jobs/${id}/preview`);
+  return answer.status === 204 ? null : URL.createObjectURL(await answer.blob());
 }
 
 /** A finished video as a file in memory, whose URL its user has to revoke. */

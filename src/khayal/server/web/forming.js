@@ -14,6 +14,7 @@ export function forming() {
     isAsking = true;
     try {
       const url = await api.preview(job.id);
+      if (url === null) return;
       const loaded = new Image();
       loaded.src = url;
       await loaded.decode();
