@@ -1,5 +1,7 @@
 """Every pattern's table, the mixture, and what counts in the loss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,16 @@ def test_what_each_pattern_knows() -> None:
     for row in known("ends"):
         assert row[0]
         assert row[-1]
+    for table in tables("joined"):
+        assert table.is_known[0]
+        assert table.is_known[-1]
+        assert table.is_other is not None
+        assert not table.is_other[0]
+        assert table.is_other[-1]
+        assert (np.diff(table.is_other.astype(int)) >= 0).all()
+        assert (np.diff(table.is_known.astype(int)) != 0).sum() == 2, "one gap"
+        cut, gap = int(table.is_other.argmax()), np.flatnonzero(~table.is_known)
+        assert gap[0] <= cut <= gap[-1] + 1, "what is known of each clip is its own"
     for row in known("middle"):
         assert not row[0]
         assert not row[-1]
@@ -76,7 +88,7 @@ def test_what_each_pattern_knows() -> None:
 
 
 def test_levels_are_shared_or_independent() -> None:
-    for name in ("shared", "prefix", "suffix", "ends", "middle", "stills", "anchors", "shots"):
+    for name in ("shared", "prefix", "suffix", "ends", "joined", "middle", "stills", "anchors", "shots"):
         for table in tables(name, count=20):
             assert len(set(table.sigmas[~table.is_known])) == 1
     assert all(len(set(table.sigmas)) == T for table in tables("independent", count=20))
@@ -88,6 +100,25 @@ def test_levels_are_a_shifted_bell_and_some_even_ones() -> None:
     assert abs(np.median(bell) - 2 / 3) < 0.01  # sigmoid(0) = 1/2, shifted by 2
     assert (bell < 0.02).mean() < 1e-4
     assert 0.0015 < (drawn < 0.02).mean() < 0.0025  # a tenth of the even fiftieth
+
+
+def test_levels_beside_known_columns_have_a_shift_of_their_own() -> None:
+    levels = Levels(shift=10, shift_beside_known=1, uniform_share=0)
+    for name, lowest, highest in (("shared", 0.88, 0.94), ("prefix", 0.45, 0.55), ("joined", 0.45, 0.55)):
+        dice = np.random.default_rng(0)
+        drawn = [PATTERNS[name].draw(CLIP, levels, dice) for _ in range(2000)]
+        median = np.median([table.sigmas[~table.is_known][0] for table in drawn])
+        assert lowest < median < highest, name
+
+
+def test_two_clips_are_joined_in_pairs() -> None:
+    latents = torch.arange(3.0)[:, None, None, None, None].expand(3, 2, T, 2, 2)
+    plain = Table.of(np.arange(T) < 4, 0.5, 0.0)
+    joined = replace(plain, is_other=np.arange(T) >= 7)
+    clean = arrange([joined, plain, joined], latents, None, least_scored=0.02).clean[:, 0, :, 0, 0]
+    assert clean[0].tolist() == [0.0] * 7 + [1.0] * (T - 7)
+    assert clean[1].tolist() == [1.0] * T
+    assert clean[2].tolist() == [2.0] * T, "nobody is left to be its neighbour"
 
 
 def test_stills_stand_where_their_frames_do() -> None:

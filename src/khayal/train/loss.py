@@ -29,6 +29,8 @@ class Levels:
 
     Attributes:
         shift: above 1, more of them are high.
+        shift_beside_known: the same for columns on a canvas where some are known, which tell more of the
+            scene than a text does; None takes `shift`.
         uniform_share: share drawn evenly, so that no level is never seen.
         known_clean_share: how often known columns are clean; else they are slightly noised, and say so.
         most_known: the highest level of a known column.
@@ -36,20 +38,26 @@ class Levels:
     """
 
     shift: float = 2.0
+    shift_beside_known: float | None = None
     uniform_share: float = 0.1
     known_clean_share: float = 0.5
     most_known: float = 0.15
     least_scored: float = 0.02
 
-    def draw(self, dice: Dice, count: int) -> Float64[np.ndarray, "count"]:
+    def draw(self, dice: Dice, count: int, shift: float | None = None) -> Float64[np.ndarray, "count"]:
         """Levels for `count` columns, each by itself."""
+        shift = shift or self.shift
         bell = 1 / (1 + np.exp(-dice.normal(size=count)))
-        bell = self.shift * bell / (1 + (self.shift - 1) * bell)
+        bell = shift * bell / (1 + (shift - 1) * bell)
         return np.where(dice.random(count) < self.uniform_share, dice.random(count), bell)
 
     def shared(self, dice: Dice) -> float:
         """One level for all columns that fall together."""
         return float(self.draw(dice, 1)[0])
+
+    def beside_known(self, dice: Dice) -> float:
+        """One level for all columns that fall together beside known ones."""
+        return float(self.draw(dice, 1, self.shift_beside_known)[0])
 
     def known(self, dice: Dice) -> float:
         """One level for the known columns of a canvas."""
@@ -85,6 +93,7 @@ class Table:
         is_known: True where a column keeps its level and is not learned.
         sigmas: the noise level of each column.
         shots: which of the clip's shots' captions each column reads; None where all read the clip's.
+        is_other: True where a column is of the clip's neighbour in the batch; None where none is.
     """
 
     columns: Int64[np.ndarray, "t"]
@@ -92,6 +101,7 @@ class Table:
     is_known: Bool[np.ndarray, "t"]
     sigmas: Float64[np.ndarray, "t"]
     shots: Int64[np.ndarray, "t"] | None = None
+    is_other: Bool[np.ndarray, "t"] | None = None
 
     @classmethod
     def of(cls, is_known: np.ndarray, level: float | np.ndarray, known_level: float) -> Table:
@@ -119,13 +129,13 @@ def independent(extent: Extent, levels: Levels, dice: Dice) -> Table:
 def prefix(extent: Extent, levels: Levels, dice: Dice) -> Table:
     """extend forward: the first columns are known."""
     t = extent.num_columns
-    return Table.of(np.arange(t) < dice.integers(1, t), levels.shared(dice), levels.known(dice))
+    return Table.of(np.arange(t) < dice.integers(1, t), levels.beside_known(dice), levels.known(dice))
 
 
 def suffix(extent: Extent, levels: Levels, dice: Dice) -> Table:
     """extend backward: the last columns are known."""
     t = extent.num_columns
-    return Table.of(np.arange(t) >= dice.integers(1, t), levels.shared(dice), levels.known(dice))
+    return Table.of(np.arange(t) >= dice.integers(1, t), levels.beside_known(dice), levels.known(dice))
 
 
 def ends(extent: Extent, levels: Levels, dice: Dice) -> Table:
@@ -133,7 +143,15 @@ def ends(extent: Extent, levels: Levels, dice: Dice) -> Table:
     t = extent.num_columns
     first, end = np.sort(dice.choice(np.arange(1, t), size=2, replace=False))
     places = np.arange(t)
-    return Table.of((places < first) | (places >= end), levels.shared(dice), levels.known(dice))
+    return Table.of((places < first) | (places >= end), levels.beside_known(dice), levels.known(dice))
+
+
+def joined(extent: Extent, levels: Levels, dice: Dice) -> Table:
+    """connect: both ends are known, of two clips; somewhere between them one gives way to the other."""
+    table = ends(extent, levels, dice)
+    new = np.flatnonzero(~table.is_known)
+    cut = int(dice.integers(new[0], new[-1] + 2))
+    return _with(table, is_other=np.arange(extent.num_columns) >= cut)
 
 
 def middle(extent: Extent, levels: Levels, dice: Dice) -> Table:
@@ -141,7 +159,7 @@ def middle(extent: Extent, levels: Levels, dice: Dice) -> Table:
     t = extent.num_columns
     first, end = np.sort(dice.choice(np.arange(1, t), size=2, replace=False))
     places = np.arange(t)
-    return Table.of((places >= first) & (places < end), levels.shared(dice), levels.known(dice))
+    return Table.of((places >= first) & (places < end), levels.beside_known(dice), levels.known(dice))
 
 
 def stills(extent: Extent, levels: Levels, dice: Dice) -> Table:
@@ -153,7 +171,7 @@ def stills(extent: Extent, levels: Levels, dice: Dice) -> Table:
     is_known = np.arange(t) == 0
     if dice.random() < 0.5 and (t - 1 in extent.still_columns or not extent.still_columns):
         is_known[t - 1] = t > 2
-    table = Table.of(is_known, levels.shared(dice), levels.known(dice))
+    table = Table.of(is_known, levels.beside_known(dice), levels.known(dice))
     columns = [
         t + extent.still_columns.index(place) if is_known[place] and place in extent.still_columns else place
         for place in range(t)
@@ -184,7 +202,7 @@ def anchors(extent: Extent, levels: Levels, dice: Dice) -> Table:
     before = np.sort(dice.choice(start, size=NUM_ANCHORS, replace=False))
     columns = np.concatenate((before, np.arange(start, start + window)))
     is_known = np.arange(len(columns)) < NUM_ANCHORS + dice.integers(0, window)
-    table = Table.of(is_known, levels.shared(dice), levels.known(dice))
+    table = Table.of(is_known, levels.beside_known(dice), levels.known(dice))
     positions = columns.astype(np.float64)
     if dice.random() < 0.5:
         positions[NUM_ANCHORS:] += int(dice.integers(1, MAX_STRETCH + 1))
@@ -199,7 +217,8 @@ def shots(extent: Extent, levels: Levels, dice: Dice) -> Table:
     t = extent.num_columns
     of_column = np.array(extent.shot_of_column or (0,) * t)
     first_new = int(dice.integers(1, extent.num_shots)) if extent.num_shots > 1 else 0
-    table = Table.of(of_column < first_new, levels.shared(dice), levels.known(dice))
+    level = levels.beside_known(dice) if first_new else levels.shared(dice)
+    table = Table.of(of_column < first_new, level, levels.known(dice))
     return _with(table, shots=of_column)
 
 
@@ -222,6 +241,7 @@ PATTERNS: Mapping[str, Pattern] = {
     "prefix": Pattern(prefix),
     "suffix": Pattern(suffix),
     "ends": Pattern(ends),
+    "joined": Pattern(joined),
     "middle": Pattern(middle),
     "stills": Pattern(stills),
     "independent": Pattern(independent),
@@ -235,8 +255,9 @@ MIXTURE: Mapping[str, float] = {
     "stills": 0.08,
     "suffix": 0.05,
     "ends": 0.05,
+    "joined": 0.02,
     "middle": 0.04,
-    "independent": 0.12,
+    "independent": 0.10,
     "images": 0.04,
     "anchors": 0.04,
     "shots": 0.04,
@@ -336,7 +357,11 @@ def arrange(
     *,
     least_scored: float,
 ) -> Canvases:
-    """Put what each table names in its place."""
+    """Put what each table names in its place.
+
+    Clips are neighbours two by two, so that processes with an even share of a batch pair them alike; one
+    that is left over is its own.
+    """
     device = latents.device
     columns = np.stack([table.columns for table in tables])
     everything = latents if stills is None else torch.cat((latents, stills), dim=2)
@@ -345,6 +370,12 @@ def arrange(
     else:
         rows = torch.arange(len(tables), device=device)[:, None]
         clean = everything.transpose(1, 2)[rows, torch.from_numpy(columns).to(device)].transpose(1, 2)
+    if any(table.is_other is not None for table in tables):
+        nowhere = np.zeros(columns.shape[1], dtype=bool)
+        is_other = np.stack([nowhere if table.is_other is None else table.is_other for table in tables])
+        neighbours = torch.arange(len(tables), device=device).bitwise_xor(1).clamp(max=len(tables) - 1)
+        chosen = torch.from_numpy(is_other).to(device)[:, None, :, None, None]
+        clean = torch.where(chosen, clean[neighbours], clean)
     positions = np.stack([table.positions for table in tables])
     if (positions == positions[:1]).all():
         positions = positions[:1]
