@@ -82,7 +82,7 @@ TRANSFORMER = TransformerConfig(
 )
 SHIFT, SHIFT_BESIDE_KNOWN = 10.0, 4.0
 MIXTURE = {
-    "shared": 0.40,  # what text is learned from
+    "shared": 0.38,  # what text is learned from
     "prefix": 0.17,
     "stills": 0.10,
     "suffix": 0.06,
@@ -91,7 +91,7 @@ MIXTURE = {
     "middle": 0.03,
     "independent": 0.03,
     "images": 0.03,
-    "anchors": 0.06,
+    "anchors": 0.08,
     "shots": 0.01,
 }
 DEFAULTS = Defaults(

@@ -141,8 +141,9 @@ def test_images_are_stills() -> None:
 
 
 def test_anchors_stand_before_a_gap() -> None:
-    gaps, sizes = [], set()
+    gaps, sizes, new_shots = [], set(), []
     for table in tables("anchors"):
+        new_shots.append(not table.is_known[NUM_ANCHORS:].any())
         sizes.add(len(table.columns))
         window = table.positions[NUM_ANCHORS:]
         assert (np.diff(window) == 1).all()
@@ -151,6 +152,7 @@ def test_anchors_stand_before_a_gap() -> None:
         assert (np.diff(table.is_known[NUM_ANCHORS:].astype(int)) <= 0).all(), "a window's beginning is known"
         gaps.append(window[0] - table.positions[NUM_ANCHORS - 1])
     assert sizes == {NUM_ANCHORS + T // 2}
+    assert 0.4 < np.mean(new_shots) < 0.6
     assert max(gaps) > 100
     assert min(gaps) == 1
 

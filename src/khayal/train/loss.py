@@ -194,14 +194,15 @@ MAX_STRETCH = 180
 def anchors(extent: Extent, levels: Levels, dice: Dice) -> Table:
     """A minute: a window whose beginning is known, and two known columns from long before.
 
-    Half of the time the gap is stretched at random, so that a model trained on seconds has met the gaps of
-    minutes.
+    Half of the time nothing of the window is known, as in a new shot of the same scene (storyboard). Half of
+    the time the gap is stretched at random, so that a model trained on seconds has met the gaps of minutes.
     """
     window = extent.num_columns // 2
     start = int(dice.integers(NUM_ANCHORS, extent.num_columns - window + 1))
     before = np.sort(dice.choice(start, size=NUM_ANCHORS, replace=False))
     columns = np.concatenate((before, np.arange(start, start + window)))
-    is_known = np.arange(len(columns)) < NUM_ANCHORS + dice.integers(0, window)
+    num_tail = 0 if dice.random() < 0.5 else int(dice.integers(1, window))
+    is_known = np.arange(len(columns)) < NUM_ANCHORS + num_tail
     table = Table.of(is_known, levels.beside_known(dice), levels.known(dice))
     positions = columns.astype(np.float64)
     if dice.random() < 0.5:
