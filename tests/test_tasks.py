@@ -27,7 +27,7 @@ from khayal.tasks import (
     StoryboardRequest,
     plan,
 )
-from khayal.tasks.draft import FARTHEST_ANCHOR
+from khayal.tasks.draft import FARTHEST_ANCHOR, SHOT_GAP
 from khayal.tasks.shots import shots_of
 from khayal.timeline import Timeline
 
@@ -235,8 +235,8 @@ def test_fill_of_several_spans_and_at_the_ends():
         ({"missing": ((3, 5),)}, "leaves the clip: it lasts 4 s"),
         ({"missing": ((9, 10),)}, "leaves the clip"),
         ({"missing": ((0, 4),)}, "whole clip is missing"),
-        ({"missing": ((0.1, 2),)}, "Only 1 frames are left before"),
-        ({"missing": ((1, 3.9),)}, "Only 1 frames are left after"),
+        ({"missing": ((0.1, 2),)}, "Only 1 frame is left before"),
+        ({"missing": ((1, 3.9),)}, "Only 1 frame is left after"),
         ({"missing": ((1, 1.01),)}, "shorter than a frame"),
         ({"missing": ()}, "say which spans"),
         ({"missing": ((1, 2),), "seconds": 3.0}, "keeps its length"),
@@ -359,7 +359,7 @@ def test_a_storyboard_shows_each_shot_what_came_before():
     assert tables(planned) == ["F" * 6, "aa" + "F" * 6, "aaaa" + "F" * 6, *["aaaaaa" + "F" * 6] * 2]
     last = planned.canvases[-1].columns
     assert [c.shot for c in last] == [1, 1, 2, 2, 3, 3, *[4] * 6]
-    assert [c.position for c in last] == list(range(12))
+    assert [c.position for c in last] == [*range(6), *range(6 + SHOT_GAP, 12 + SHOT_GAP)]
     assert planned.num_frames == 5 * 24
 
 

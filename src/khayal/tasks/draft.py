@@ -21,6 +21,8 @@ from khayal.timeline import shares
 NUM_ANCHORS = 2
 NUM_KEYS, NUM_SHOTS = 2, 3
 """Columns of an earlier shot that a later one sees, and of how many shots before it."""
+SHOT_GAP = 24
+"""Latent frames from there to the new shot: so far away that it does not go on with what they show."""
 MADE_LEVEL = 0.0
 """Noise level of known columns that were imagined; up to 0.15 is trained, and can be better against drift."""
 FARTHEST_ANCHOR = 180
@@ -97,7 +99,8 @@ class Draft:
     def begin_shot(self, cast: list[Column]) -> None:
         """From now on canvases see the shots so far, and some of the cast."""
         columns = [*cast, *(column for shot in self._keys[-NUM_SHOTS:] for column in shot)]
-        self.seen = [replace(c, position=float(p - len(columns))) for p, c in enumerate(columns)]
+        first = -SHOT_GAP - len(columns)
+        self.seen = [replace(c, position=float(p)) for p, c in enumerate(columns, start=first)]
         self._keys.append([])
 
     def aside(self, source: Source, *, shot: int) -> Column:
