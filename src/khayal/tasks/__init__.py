@@ -238,20 +238,25 @@ def _spans(request: FillRequest, basis: Basis) -> list[tuple[int, int]]:
             raise InputError(f"The span {first:g}-{last:g} s is shorter than a frame", fix="make it longer")
         if 0 < start - shown < least:
             raise InputError(
-                f"Only {start - shown} frames are left before the span {first:g}-{last:g} s",
+                f"Only {_frames(start - shown)} left before the span {first:g}-{last:g} s",
                 why=f"the model needs {least} to see how they move",
                 fix="let it begin where they begin, or later",
             )
         shown = end
     if 0 < num_frames - shown < least:
         raise InputError(
-            f"Only {num_frames - shown} frames are left after the last span",
+            f"Only {_frames(num_frames - shown)} left after the last span",
             why=f"the model needs {least} to see how they move",
             fix="let it end at the end of the clip, or earlier",
         )
     if spans[0][0] == 0 and spans[0][1] == num_frames:
         raise InputError("The whole clip is missing", fix="generate one from a prompt: khayal generate")
     return spans
+
+
+def _frames(count: int) -> str:
+    """The subject of a sentence."""
+    return "1 frame is" if count == 1 else f"{count} frames are"
 
 
 def _between_keyframes(request: FillRequest, basis: Basis) -> Plan:
