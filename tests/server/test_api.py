@@ -183,7 +183,7 @@ def test_keyframes_and_files_come_in_forms(client):
     answer = client.post("/v1/khayal/animate", files=form)
     assert answer.status_code == 200, answer.text
     job = client.house.desk.store.find(answer.json()["id"])
-    assert job.request["fields"]["image"] == {"$file": "media-0.png"}
+    assert job.request["fields"]["image"] == {"$file": "media-0/a.png"}
     assert job.request["delivery"] == {"seconds": 2.5}
     url = "data:image/png;base64," + base64.b64encode(png((16, 16))).decode()
     frames = {"keyframes": [[0, {"url": url}], [1.5, {"url": url}]], "prompt": "a"}
@@ -521,9 +521,10 @@ def test_a_file_is_uploaded_once_and_named_later(client):
     ):
         job_id = client.post(f"/v1/{path}", json=body).json()["id"]
         assert client.house.desk.store.find(job_id).task == "animate"
-        assert (client.house.folder.inputs(job_id) / "media-0.png").read_bytes() == content.content
+        given = client.house.folder.inputs(job_id) / "media-0" / "______ball.png"
+        assert given.read_bytes() == content.content
     assert client.delete(f"/v1/files/{file['id']}").json()["deleted"]
-    assert (client.house.folder.inputs(job_id) / "media-0.png").exists(), "what waits keeps what it was given"
+    assert given.exists(), "what waits keeps what it was given"
     assert list(client.house.folder.path.glob("files/*")) == []
     body = {"prompt": "a", "input_reference": {"file_id": file["id"]}}
     answer = client.post("/v1/videos", json=body)

@@ -198,14 +198,15 @@ def test_remix_and_edits_keep_the_shape(client, ball, tmp_path):
     assert (remix.remixed_from_video_id, remix.size) == (ball.id, SIZE)
     by_id = client.videos.edit(
         prompt="at night",
-        video=("clip.mp4", client.videos.download_content(ball.id).read()),
+        video=("my holiday.mov", client.videos.download_content(ball.id).read()),
         extra_body=QUICK,
     )
     clips = [opened(client, finished(client, video), tmp_path) for video in (remix, by_id)]
     assert [(clip.size, clip.num_frames) for clip in clips] == [((64, 48), 12)] * 2
-    path = tmp_path / "remix.mp4"
-    path.write_bytes(client.videos.download_content(remix.id).read())
-    assert provenance.verify(path).ingredients == ("media-0.mp4",), "an edit keeps its parent"
+    for video, parent in ((remix, f"{ball.id}.mp4"), (by_id, "my holiday.mp4")):
+        path = tmp_path / f"{video.id}.mp4"
+        path.write_bytes(client.videos.download_content(video.id).read())
+        assert provenance.verify(path).ingredients == (parent,), "an edit keeps its parent"
 
 
 def test_extensions_last_as_long_as_both_together(client, ball, tmp_path):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from khayal.clip import Clip
 from khayal.errors import CapacityError, CheckpointError, InputError, KhayalError, OutputError
 from khayal.server.database import Database, events
+from khayal.server.folders import file_stem
 from khayal.server.making import Delivery, deliver
 from khayal.server.webhooks import PAUSES, Herald, signature
 from khayal.server.worker import code_of
@@ -34,6 +35,24 @@ def full():
 )
 def test_every_failure_has_a_code(error, code):
     assert code_of(error) == code
+
+
+@pytest.mark.parametrize(
+    ("title", "stem"),
+    [
+        ("my holiday.mov", "my holiday"),
+        ("كرة حمراء.png", "كرة حمراء"),
+        ("video_1f", "video_1f"),
+        ("../../etc/passwd.mp4", "passwd"),
+        ("C:\\films\\ball.v2.mp4", "ball_v2"),
+        ("a\0b\u202e\ud800\n.mp4", "a_b___"),
+        ("/", "upload"),
+        (".png", "upload"),
+        ("ك" * 200, "ك" * 60),
+    ],
+)
+def test_a_file_is_called_what_its_user_calls_it_within_its_folder(title, stem):
+    assert file_stem(title) == stem
 
 
 def test_events_are_told_again_until_nobody_can_be_expected_any_more(tmp_path):

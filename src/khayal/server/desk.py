@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
 
@@ -22,7 +23,7 @@ from khayal.server.database import Database
 from khayal.server.decoding import Bounds, Given, decode
 from khayal.server.faults import ApiError
 from khayal.server.fetch import fetch
-from khayal.server.folders import VIDEO, DataFolder, size_of
+from khayal.server.folders import VIDEO, DataFolder, file_stem, size_of
 from khayal.server.job import COMPLETED, Job, NewJob, new_id
 from khayal.server.jobs import JobStore, QueueFull
 from khayal.server.keys import LOCAL, KeyRing, Meter
@@ -280,7 +281,7 @@ class Desk:
 
 
 class _Intake:
-    """Puts the media of an order into its job's folder, each under a name of its own."""
+    """Puts the media of an order into folders of its job, one for each, as its user names it."""
 
     def __init__(self, desk: Desk, caller: Caller, folder: Path) -> None:
         self._desk, self._caller, self._folder = desk, caller, folder
@@ -300,14 +301,28 @@ class _Intake:
     def resolved(self, value: Any) -> Any:
         """The same value, with `{"$file": NAME}` for every `Media` in it."""
         if isinstance(value, Media):
-            given = self._desk.receive(value, self._caller, self._folder / f"media-{len(self.given)}")
-            self.given.append(given)
-            return {FILE: given.name}
+            folder = self._folder / f"media-{len(self.given)}"
+            folder.mkdir()
+            given = self._desk.receive(value, self._caller, folder / file_stem(self._title(value)))
+            self.given.append(replace(given, name=f"{folder.name}/{given.name}"))
+            return {FILE: self.given[-1].name}
         if isinstance(value, Mapping):
             return {key: self.resolved(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.resolved(item) for item in value]
         return value
+
+    def _title(self, media: Media) -> str:
+        """What its user calls it, which notes and errors say; where it has no name, that of its field."""
+        if media.upload is not None:
+            return media.upload.filename or ""
+        if media.file_id is not None:
+            return self._desk.uploads.find(media.file_id, self._caller.owner, media.param).name
+        if media.character_id is not None:
+            return f"{self._desk.characters.find(media.character_id, self._caller.owner).name}.mp4"
+        if media.url is not None and not media.url.startswith("data:"):
+            return urlsplit(media.url).path
+        return media.video_id or media.param
 
 
 def _link(source: Path, out: Path) -> str:

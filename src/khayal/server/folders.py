@@ -15,6 +15,7 @@ from typing import Any
 from khayal.errors import KhayalError
 
 VIDEO, THUMBNAIL, SPRITESHEET = "video.mp4", "thumbnail.webp", "spritesheet.jpg"
+_STEM_BYTES = 120
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,120}")
 
 
@@ -137,6 +138,13 @@ class DataFolder:
             self.drop(*(path for path in (self.path / folder).iterdir() if path.name not in names))
         known = set(uploads)
         self.drop(*(path for path in (self.path / "files").iterdir() if path.stem not in known))
+
+
+def file_stem(title: str) -> str:
+    """A file's name without its suffix, as near to what a client calls it as is safe."""
+    stem = title.rsplit(".", 1)[0].replace("\\", "/").rpartition("/")[2]
+    safe = "".join(letter if letter.isprintable() and letter != "." else "_" for letter in stem)
+    return safe.encode()[:_STEM_BYTES].decode(errors="ignore").strip() or "upload"
 
 
 def size_of(path: Path) -> int:

@@ -93,7 +93,8 @@ def _value(hint: Any, value: Any, folder: Path | None, name: str) -> Any:
         row = row_of(option)
         if option is Any:
             if isinstance(value, Mapping) and set(value) == {FILE}:
-                return str((folder or Path()) / Path(str(value[FILE])).name)
+                parts = [part for part in Path(str(value[FILE])).parts if part not in ("/", "..")]
+                return str((folder or Path()).joinpath(*parts))
         elif dataclasses.is_dataclass(option) and isinstance(option, type):
             if isinstance(value, Mapping):
                 return _build(option, value, folder, name)

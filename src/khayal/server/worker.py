@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -126,9 +127,8 @@ class Worker:
 
     def _without_places(self, sentence: str, job: Job) -> str:
         """Where the server keeps its files is nobody's business."""
-        for place in (self.folder.inputs(job.id), self.folder.path):
-            sentence = sentence.replace(f"{place}{os.sep}", "")
-        return sentence
+        inputs, data = (re.escape(f"{place}/") for place in (self.folder.inputs(job.id), self.folder.path))
+        return re.sub(rf"{inputs}(media-\d+/)?|{data}", "", sentence)
 
     def _give_up(self, lease: Lease, error: Exception) -> None:
         """An error that nobody foresaw: the job is tried again, by a fresh process."""
