@@ -41,6 +41,7 @@ def run(config: ServerConfig) -> None:
             uvicorn.Config(
                 make_app(house),
                 log_config=None,
+                log_level="warning",  # its own word for a start is “uvicorn.error”
                 access_log=False,  # it would write query strings
                 server_header=False,
                 timeout_graceful_shutdown=5,
