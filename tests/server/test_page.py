@@ -271,6 +271,31 @@ def test_a_storyboard_is_made_and_used_again(visit, served):
     expect(shots.nth(0).get_by_label("Prompt")).to_be_focused()
 
 
+def test_whom_a_video_shows_joins_the_cast(visit, served, ball):
+    page = visit().go(f"#/{ball['id']}")
+    page.get_by_role("button", name="Add to the cast of the storyboard").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    name, video = page.get_by_label("Name", exact=True), page.get_by_alt_text("The video that shows them")
+    expect(name).to_be_focused()
+    expect(video).to_be_visible()
+    name.fill("mo")
+    page.get_by_label("What they look like").fill("a red ball")
+    page.get_by_role("button", name="Remove the shot").last.click()
+    page.locator(".shot-card textarea").fill("{mo} comes again")
+    page.get_by_role("button", name="Make the storyboard").click()
+    card = page.locator(".card", has_text="{mo} comes again")
+    expect(card).to_have_class("card done")
+    job = newest(served)
+    assert job["sources"] == {"cast[0].clip": ball["id"]}
+    assert job["result"]["size"] == [64, 64], "the model's own, where none was chosen"
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    card.get_by_role("link").click()
+    page.get_by_role("button", name="Use again").click()
+    expect(name).to_have_value("mo")
+    expect(video).to_be_visible()
+
+
 def test_settings_are_used_again_and_prompts_found(visit, served, ball):
     page = visit().go()
     page.keyboard.press("/")
@@ -314,7 +339,8 @@ def test_what_somebody_wrote_is_never_markup(visit, served):
 
 
 def test_both_languages_and_both_lights_are_remembered(visit, ball):
-    page = visit(color_scheme="dark").go()
+    opened = visit(color_scheme="dark")
+    page = opened.go()
     root = page.locator("html")
     expect(page.get_by_role("button", name="Light colours")).to_be_visible()
     page.get_by_role("button", name="Light colours").click()
@@ -334,6 +360,14 @@ def test_both_languages_and_both_lights_are_remembered(visit, ball):
             Object.keys((await import(`/web/words-${name}.js`))[name])))"""
     )
     assert english == arabic
+    page.locator("#to-storyboard").click()
+    shot = page.locator(".shot-card textarea").first
+    shot.fill("{mo} تنام")
+    expect(shot).to_have_attribute("dir", "rtl")
+    page.goto(f"{opened.url}/#/{ball['id']}")
+    size = page.locator(".facts dd", has_text="64×64")
+    assert size.evaluate("one => getComputedStyle(one).textAlign") == "right"
+    page.keyboard.press("Escape")
     page.get_by_role("button", name="English").click()
     expect(root).to_have_attribute("dir", "ltr")
 
@@ -386,8 +420,9 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser, served, ball, tmp_path
     ):
         path = f"{served.url}/v1/videos/{ball['id']}/content?variant={variant}"
         (work / name).write_bytes(httpx2.get(path, trust_env=False).content)
-    note = "The model was never taught “guarded”."
-    assert store.publish(lease, work, {**ball["result"], "notes": [note]})
+    notes = ["The model was never taught “guarded”.", f"{job.id}.mp4 was resampled."]
+    native = {**ball["result"]["native"], "size": [32, 32]}
+    assert store.publish(lease, work, {**ball["result"], "notes": notes, "native": native})
 
     opened = Visit(browser, url)
     page = opened.page
@@ -406,7 +441,9 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser, served, ball, tmp_path
     expect(card.locator("img")).to_have_attribute("src", re.compile("^blob:"))
     card.get_by_role("link").click()
     wait_for(lambda: plays(page), browsing.WAIT_MS / 1000, "the video does not play")
-    expect(page.get_by_role("list", name="Notes")).to_have_text(note)
+    told = page.get_by_role("list", name="Notes").get_by_role("listitem")
+    expect(told).to_have_text([notes[0], "“a guarded ball” was resampled."])
+    expect(page.locator(".facts").get_by_text("32×32", exact=True)).to_be_visible()
     assert page.evaluate("JSON.stringify(localStorage)").find(secret) == -1
     assert opened.wrong == []
     opened.close()

@@ -21,7 +21,7 @@ export const actsOf = (job) => ACTS.filter((task) => can(task, job.model));
 /** The form of a task. `player` is the video that is looked at; `onsent` is given the new job. */
 export function actForm(task, job, { player, onsent, settings = {} }) {
   const prompt = growing({ maxlength: 32000, rows: 2 });
-  prompt.value = settings.prompt ?? (task === "remix" ? "" : job.prompt.slice(0, 32000));
+  prompt.write(settings.prompt ?? (task === "remix" ? "" : job.prompt.slice(0, 32000)));
   const own = FORMS[task](job, settings, player);
   const fine = finer();
   fine.fit(job.model);

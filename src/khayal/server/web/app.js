@@ -8,7 +8,7 @@ import { jobs } from "./jobs.js";
 import { startLibrary } from "./library.js";
 import { problem, readModels, ready } from "./models.js";
 import { complain, tell } from "./notices.js";
-import { drawStoryboard, startStoryboard, useStoryboard } from "./storyboard.js";
+import { addToCast, drawStoryboard, startStoryboard, useStoryboard } from "./storyboard.js";
 import { closeViewer, startViewer, view } from "./viewer.js";
 import { ACTS } from "./acts.js";
 
@@ -22,7 +22,7 @@ async function start() {
   startComposer();
   startLibrary((idea) => use({ prompt: idea }));
   startStoryboard();
-  startViewer(reuse);
+  startViewer({ reuse, cast });
   jobs.addEventListener("lost", ({ detail }) => banner(detail.status === 401 ? "" : t("no-server")));
   jobs.addEventListener("reached", () => banner(ready().length ? "" : problem() || t("opening")));
   addEventListener("hashchange", route);
@@ -90,7 +90,8 @@ function reuse(job) {
   settings.size ??= made.size;
   settings.seconds ??= job.task === "generate" || job.task === "animate" ? made.seconds : undefined;
   if (job.task === "storyboard") {
-    useStoryboard(settings);
+    const cast = (settings.cast ?? []).map((one, index) => ({ ...one, clip: job.sources[`cast[${index}].clip`] }));
+    useStoryboard({ ...settings, cast });
     location.hash = "#/storyboard";
   } else if (ACTS.includes(job.task)) {
     const source = job.sources.clip ?? job.sources.first;
@@ -104,6 +105,13 @@ function reuse(job) {
     if (job.task === "animate") tell(t("picture-again"));
   }
   return undefined;
+}
+
+/** Whom a result shows, among the cast of the storyboard. */
+function cast(job) {
+  location.hash = "#/storyboard";
+  route(); // at once: what is hidden takes no focus
+  addToCast(job.id);
 }
 
 function startSwitches() {

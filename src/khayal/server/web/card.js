@@ -1,7 +1,7 @@
 // One result in the library: it forms, it plays when it is looked at, it says what failed.
 
 import * as api from "./api.js";
-import { button, el, icon, set } from "./dom.js";
+import { button, direction, el, icon, set } from "./dom.js";
 import { forming } from "./forming.js";
 import { number, percent, seconds, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
@@ -15,20 +15,31 @@ export function ratio(job) {
   return Math.min(2.4, Math.max(0.45, width / height));
 }
 
-/** How far a job is, in words. */
-export function progress(job) {
+/** How far a job is, in words; while it is made, in percent too. */
+export const progress = (job) => (job.status === "running" ? `${percent(job.progress)} · ${stage(job)}` : stage(job));
+
+function stage(job) {
   if (job.is_cancelled) return t("stopping");
   if (job.status === "queued") return job.place ? t("before-it", { count: number(job.place) }) : t("waiting");
   if (job.stage === "denoise") return t("step", { step: number(job.step), steps: number(job.num_steps) });
   return job.stage === "decode" ? t("developing") : t("beginning");
 }
 
-/** What the model says of what it made: words that it was never taught, what was cropped. */
-export const notesOf = (job) =>
-  (job.result?.notes ?? []).map((note) => note.replaceAll(/\bmedia-\d+\.\w+/g, "The given file"));
-
 /** The sentence under which a job is known. */
 export const title = (job) => job.prompt || t(`${job.task}-it`);
+
+/** The same when there is little room. */
+export const short = (text) => (text.length > 60 ? `${text.slice(0, 57)}…` : text);
+
+/** A sentence of the server, with the titles of videos in place of their ids. */
+const named = (sentence) =>
+  sentence.replaceAll(/\b(video_\w+)(\.\w+)?/g, (name, id) => (jobs.get(id) ? `“${short(title(jobs.get(id)))}”` : name));
+
+/** What the model says of what it made: words that it was never taught, what was cropped. */
+export const notesOf = (job) => (job.result?.notes ?? []).map(named);
+
+/** Why a video could not be made. */
+export const problemOf = (job) => named(job.error?.message ?? t("failed"));
 
 /** An entry of the library, with `show(job)` for later states. */
 export function card(first) {
@@ -81,7 +92,7 @@ function done(job) {
 function failed(job) {
   const [head, why] = job.is_expired
     ? [t("expired"), ""]
-    : job.error?.code === "cancelled" ? [t("cancelled"), ""] : [t("failed"), job.error?.message ?? ""];
+    : job.error?.code === "cancelled" ? [t("cancelled"), ""] : [t("failed"), job.error ? problemOf(job) : ""];
   const link = el(
     "a", { href: `#/${job.id}`, class: "shot", "aria-label": spoken(job) },
     el("div", { class: "why" }, el("strong", {}, head), why ? el("span", { dir: "auto", lang: "en" }, why) : null),
@@ -98,9 +109,9 @@ function open(job) {
   const stop = button({ label: t("cancel"), image: "close", kind: "icon over stop", onclick: () => cancel(job.id) });
   const update = (now) => {
     picture.show(now);
-    words.textContent = `${percent(now.progress)} · ${progress(now)}`;
+    words.textContent = progress(now);
     bar.value = now.progress;
-    link.setAttribute("aria-label", `${spoken(now)}: ${progress(now)}`);
+    link.setAttribute("aria-label", `${spoken(now)}: ${stage(now)}`);
     stop.hidden = now.is_cancelled;
   };
   return [[link, el("div", { class: "how-far" }, words, bar), stop], update];
@@ -120,7 +131,7 @@ export async function cancel(id) {
 function caption(job) {
   const made = job.result;
   const facts = [job.task === "generate" ? null : t(job.task), made ? seconds(made.seconds) : null].filter(Boolean).join(" · ");
-  return el("div", { class: "caption" }, el("span", { dir: "auto" }, title(job)), el("small", {}, facts));
+  return el("div", { class: "caption" }, el("span", { dir: direction(title(job)) }, title(job)), el("small", {}, facts));
 }
 
 const spoken = (job) => `${t(job.task)}: ${title(job)}`;

@@ -4,9 +4,9 @@ import * as api from "./api.js";
 import { button, byId, choice, el, field, growing } from "./dom.js";
 import { number, onLanguage, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
-import { can, model, pair } from "./models.js";
+import { can, model } from "./models.js";
 import { complain, say, tell } from "./notices.js";
-import { chooseSize, finer, given, modelChoice, numeric, read, sizeChoice } from "./settings.js";
+import { chooseSize, chosenSize, finer, given, modelChoice, numeric, read, sizeChoice } from "./settings.js";
 import { acceptStills, still } from "./stills.js";
 
 const MOST_VARIATIONS = 4;
@@ -111,7 +111,7 @@ function fit() {
 function all() {
   return {
     prompt: parts.prompt.value,
-    size: pair(parts.size.value),
+    size: chosenSize(parts.size),
     seconds: read(parts.length),
     variations: parts.variations.value,
     model: parts.models?.value,

@@ -1,7 +1,7 @@
 // The wall of results: justified rows, the newest first.
 
 import { byId, el } from "./dom.js";
-import { card, notesOf, title } from "./card.js";
+import { card, notesOf, problemOf, short, title } from "./card.js";
 import { onLanguage, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
 import { complain, say, tell } from "./notices.js";
@@ -79,7 +79,5 @@ function announce(job) {
     (isSeen ? say : tell)(t("is-ready", { title: short(title(job)) }));
     for (const note of notesOf(job)) if (note.includes("never taught")) tell(note);
   } else if (job.error?.code === "cancelled") tell(t("was-cancelled"));
-  else complain({ message: job.error?.message ?? t("failed"), status: 500 });
+  else complain({ message: problemOf(job), status: 500 });
 }
-
-const short = (text) => (text.length > 60 ? `${text.slice(0, 57)}…` : text);

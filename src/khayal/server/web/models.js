@@ -39,8 +39,11 @@ export function sizes(name) {
   return [...found];
 }
 
-/** 1280×720, in the digits of the language. */
-export const times = (width, height) => [width, height].map(plain).join("×");
+/** 1280×720, in the digits of the language; width comes first where words run from right to left, too. */
+export function times(width, height) {
+  const text = [width, height].map(plain).join("×");
+  return document.documentElement.dir === "rtl" ? `\u2066${text}\u2069` : text;
+}
 
 const shape = (width, height) => t(width === height ? "square" : width > height ? "wide" : "tall");
 

@@ -2,7 +2,7 @@
 
 import { choice, el, field } from "./dom.js";
 import { number, t } from "./i18n.js";
-import { model, ready, sizes, times } from "./models.js";
+import { model, pair, ready, sizes, times } from "./models.js";
 
 /** A number, or nothing. */
 export const numeric = (attributes) => el("input", { type: "number", inputmode: "decimal", autocomplete: "off", ...attributes });
@@ -62,6 +62,9 @@ export function chooseSize(select, [width, height]) {
   }
   select.value = value;
 }
+
+/** What was chosen; undefined for the first, the model's own, whichever model that will be. */
+export const chosenSize = (select) => (select.selectedIndex > 0 ? pair(select.value) : undefined);
 
 /** A list of models; null where there is one only. */
 export function modelChoice(onchange) {

@@ -10,7 +10,7 @@ let dragged = null;
 /** A card with `read()`, `seconds()`, `place(index, count, from, to)` and `focusPrompt()`. */
 export function shotCard(shot, own, { onchange, onmove }) {
   const prompt = growing({ maxlength: 8000, rows: 3, placeholder: t("shot-hint") });
-  prompt.value = shot.prompt ?? "";
+  prompt.write(shot.prompt ?? "");
   const length = numeric({ min: 0.1, step: "any", value: shot.seconds ?? own });
   const goesOn = el("input", { type: "checkbox", checked: shot.is_cut === false, onchange });
   const picture = still({ label: t("first-picture"), onchange });
@@ -36,7 +36,7 @@ export function shotCard(shot, own, { onchange, onmove }) {
 
   card.read = () => ({
     prompt: prompt.value,
-    seconds: read(length),
+    seconds: read(length) === own ? undefined : read(length), // it may be another model's, another day
     image: goesOn.checked ? undefined : picture.url ?? undefined,
     is_cut: goesOn.checked && !goesOn.disabled ? false : undefined,
   });
@@ -54,6 +54,7 @@ export function shotCard(shot, own, { onchange, onmove }) {
     if (index === 0) goesOn.checked = false;
     cut.hidden = index === 0;
   };
+  if (shot.image) picture.show(shot.image);
   drag(card, onchange);
   return card;
 }

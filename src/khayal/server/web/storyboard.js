@@ -1,12 +1,12 @@
 // The storyboard: shots as cards on a timeline, and the cast that they share.
 
 import * as api from "./api.js";
-import { button, byId, el, field, growing } from "./dom.js";
+import { button, byId, direction, el, field, growing } from "./dom.js";
 import { number, onLanguage, seconds as told, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
-import { can, model, pair } from "./models.js";
+import { can, model } from "./models.js";
 import { complain, say } from "./notices.js";
-import { chooseSize, finer, given, modelChoice, sizeChoice } from "./settings.js";
+import { chooseSize, chosenSize, finer, given, modelChoice, sizeChoice } from "./settings.js";
 import { castRow } from "./cast.js";
 import { shotCard } from "./shot.js";
 
@@ -25,6 +25,14 @@ export function startStoryboard() {
 export function useStoryboard(settings) {
   draw({ ...settings, shots: settings.shots ?? [], cast: settings.cast ?? [] });
   keep();
+}
+
+/** Put somebody whom a video shows into the cast; their name is asked for. */
+export function addToCast(clip) {
+  const settings = read();
+  draw({ ...settings, cast: [...settings.cast, { clip }] });
+  keep();
+  board.cast.lastElementChild.querySelector("input").focus();
 }
 
 /** Draw it anew when the models are known. */
@@ -86,8 +94,7 @@ function draw(settings) {
         el("details", {}, el("summary", {}, t("finer")), fine.fields),
       ),
     ),
-    wrong,
-    el("div", { class: "row end" }, submit),
+    el("div", { class: "row end" }, wrong, submit),
   );
   const person = (one, takesFocus) => {
     const row = castRow(one, arrange);
@@ -122,7 +129,7 @@ function arrange() {
     card.place(index, all.length, at, at + length);
     const mark = el("li", {},
       el("button", { type: "button", "aria-label": t("go-to-shot", { number: number(index + 1) }), onclick: () => card.focusPrompt() },
-        el("strong", {}, number(index + 1)), el("span", { dir: "auto" }, card.read().prompt)),
+        el("strong", {}, number(index + 1)), el("span", { dir: direction(card.read().prompt) }, card.read().prompt)),
       el("small", {}, told(at)));
     mark.style.flexGrow = String(Math.max(0.2, length));
     mark.classList.toggle("goes-on", card.read().is_cut === false);
@@ -139,7 +146,7 @@ function read() {
     prompt: board.everywhere.value.trim(),
     shots: cards().map((card) => card.read()),
     cast: [...board.cast.children].map((row) => row.read()),
-    size: pair(board.size.value),
+    size: chosenSize(board.size),
     model: board.models?.value,
     ...board.fine.read(),
   };
@@ -150,8 +157,8 @@ async function send(event) {
   const { shots, cast, ...rest } = read();
   const told = shots.map((shot) => given({ ...shot, image: shot.image ? { url: shot.image } : undefined }));
   const people = cast
-    .filter((one) => one.name || one.description)
-    .map((one) => given({ ...one, image: one.image ? { url: one.image } : undefined }));
+    .filter((one) => one.name || one.description || one.clip)
+    .map((one) => given({ ...one, image: one.image && { url: one.image }, clip: one.clip && { id: one.clip } }));
   const empty = shots.findIndex((shot) => !shot.prompt.trim());
   board.wrong.hidden = true;
   if (empty >= 0) {

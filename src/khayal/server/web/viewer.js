@@ -2,23 +2,23 @@
 
 import * as api from "./api.js";
 import { actForm, actsOf } from "./acts.js";
-import { cancel, notesOf, progress, ratio, title } from "./card.js";
-import { button, byId, el } from "./dom.js";
+import { cancel, notesOf, problemOf, progress, ratio, title } from "./card.js";
+import { button, byId, direction, el } from "./dom.js";
 import { forming } from "./forming.js";
-import { number, onLanguage, percent, seconds, t, when } from "./i18n.js";
+import { number, onLanguage, seconds, t, when } from "./i18n.js";
 import { isOver, jobs } from "./jobs.js";
 import { complain, confirmed, tell } from "./notices.js";
-import { times } from "./models.js";
+import { can, times } from "./models.js";
 
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let shown = null;
 let update = () => {};
-let reuse = () => {};
+let on = {};
 
-/** `onreuse` is given a job whose settings are wanted again. */
-export function startViewer(onreuse) {
-  reuse = onreuse;
+/** `reuse` is given a job whose settings are wanted again, `cast` one that shows somebody for a storyboard. */
+export function startViewer(listeners) {
+  on = listeners;
   const dialog = byId("viewer");
   dialog.addEventListener("close", () => {
     shown = null;
@@ -66,7 +66,7 @@ function running(job) {
   const bar = el("progress", { max: 100, "aria-label": t("progress") });
   const show = (now) => {
     picture.show(now);
-    words.textContent = `${percent(now.progress)} · ${progress(now)}`;
+    words.textContent = progress(now);
     bar.value = now.progress;
   };
   show(job);
@@ -75,7 +75,7 @@ function running(job) {
 
 function finished(job) {
   if (job.status === "failed" || job.is_expired) {
-    const why = job.is_expired ? t("expired") : job.error?.message ?? t("failed");
+    const why = job.is_expired ? t("expired") : problemOf(job);
     return [el("div", { class: "stage-box" }, el("p", { class: "why", dir: "auto", lang: job.is_expired ? null : "en" }, why)), null, () => {}];
   }
   const player = el("video", { controls: true, loop: true, playsinline: true, muted: isCalm.matches, "aria-label": title(job) });
@@ -91,7 +91,7 @@ function about(job) {
   const notes = notesOf(job);
   return [
     el("p", { class: "kicker" }, t(job.task)),
-    el("h2", { id: "viewer-title", dir: "auto", tabindex: "-1", autofocus: true }, title(job)),
+    el("h2", { id: "viewer-title", dir: direction(title(job)), tabindex: "-1", autofocus: true }, title(job)),
     notes.length ? el("ul", { class: "notes", "aria-label": t("notes") }, notes.map((note) => el("li", { dir: "auto", lang: "en" }, note))) : null,
   ].filter(Boolean);
 }
@@ -103,8 +103,9 @@ function facts(job) {
   const found = [
     ["model", job.model],
     ["size", size && times(...size)],
-    ["length", made ? seconds(made.seconds) : asked.seconds && seconds(asked.seconds)],
-    ["rate", made && `${number(made.fps)} fps`],
+    ["made-at", made && String(made.native?.size) !== String(made.size) && made.native && times(...made.native.size)],
+    ["lasts", made ? seconds(made.seconds) : asked.seconds && seconds(asked.seconds)],
+    ["rate", made && t("fps", { rate: number(made.fps) })],
     ["seed", made?.seed ?? asked.seed],
     ["steps", made?.steps ?? asked.steps],
     ["guidance", made?.guidance && [made.guidance].flat().map((one) => number(one)).join(", ")],
@@ -122,7 +123,7 @@ function facts(job) {
 
 function deeds(job, player, act) {
   const place = el("div", { class: "act-place" });
-  const again = button({ text: t("again"), image: "again", onclick: () => reuse(job) });
+  const again = button({ text: t("again"), image: "again", onclick: () => on.reuse(job) });
   if (!isOver(job)) return el("div", { class: "row" }, button({ text: t("cancel"), image: "stop", onclick: () => cancel(job.id) }), again);
   const drop = button({ label: t("delete"), image: "trash", kind: "danger icon", onclick: () => remove(job) });
   if (job.status === "failed" || job.is_expired) return el("div", { class: "row" }, again, drop);
@@ -140,8 +141,9 @@ function deeds(job, player, act) {
     return tab;
   });
   const load = button({ text: t("download"), image: "download", onclick: () => download(job) });
+  const keep = button({ text: t("cast"), label: t("to-cast"), image: "person", onclick: () => on.cast(job) });
   const whole = el("div", { class: "deeds" },
-    el("div", { class: "acts", role: "group", "aria-label": t("make-more") }, tabs),
+    el("div", { class: "acts", role: "group", "aria-label": t("make-more") }, tabs, can("storyboard", job.model) ? keep : null),
     place,
     el("div", { class: "row" }, load, again, drop),
   );

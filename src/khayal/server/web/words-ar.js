@@ -14,7 +14,7 @@ export const ar = {
   "remix-says": "يتخيّل المقطع من جديد: قليلًا، أو من لا شيء تقريبًا.",
 
   // around
-  skip: "انتقل إلى المقاطع", home: "خيال: إلى المكتبة", views: "العروض", library: "المكتبة",
+  skip: "انتقل إلى المقاطع", home: "خيال: إلى المكتبة", views: "الأقسام", library: "المكتبة",
   search: "ابحث", more: "أظهر المزيد", composer: "اصنع مقطعًا", close: "أغلق", cancel: "ألغِ",
   darker: "ألوان داكنة", lighter: "ألوان فاتحة",
   welcome: "ماذا تتخيّل؟",
@@ -26,7 +26,7 @@ export const ar = {
   // the prompt box
   prompt: "الوصف", "prompt-hint": "صِف ما يحدث…", "add-picture": "ابدأ بصورة",
   "your-picture": "الصورة التي يبدأ بها", "remove-picture": "أزل الصورة",
-  model: "النموذج", size: "القياس", length: "الثواني", variations: "النسخ", finer: "إعدادات أخرى",
+  model: "النموذج", size: "الأبعاد", length: "الثواني", variations: "النسخ", finer: "إعدادات أخرى",
   "own-size": "الأصل", wide: "أفقي", tall: "عمودي", square: "مربّع",
   seed: "البذرة", any: "أيّ", steps: "الخطوات", guidance: "التوجيه", negative: "ابتعد عن",
   "say-what": "قل ما يُظهره المقطع.", "is-begun": "يجري تخيّله الآن.", "are-begun": "يجري تخيّلها الآن.",
@@ -40,9 +40,9 @@ export const ar = {
   "is-ready": "جاهز: {title}", "was-cancelled": "أُلغي.",
 
   // a result
-  download: "نزّل", again: "استعمل ثانيةً", delete: "احذف", keep: "أبقِه", sure: "أتحذف هذا المقطع نهائيًّا؟",
+  download: "نزّل", again: "استعمل ثانيةً", "to-cast": "أضفه إلى الشخصيات في لوحة القصة", delete: "احذف", keep: "أبقِه", sure: "أتحذف هذا المقطع نهائيًّا؟",
   deleted: "حُذف.", "make-more": "اصنع منه غيره", notes: "ملاحظات", source: "ما صُنع منه",
-  rate: "المعدّل", made: "صُنع", took: "استغرق", strength: "القوّة",
+  lasts: "الطول", rate: "المعدّل", fps: "{rate} إطار/ث", "made-at": "صُنع بأبعاد", made: "صُنع", took: "استغرق", strength: "القوّة",
   "no-source": "ما صُنع منه ليس مقطعًا في هذه المكتبة.",
   "prompt-next": "ماذا يحدث", "prompt-remix": "ماذا يُظهر الآن",
   adds: "ثوانٍ تُضاف", between: "ثوانٍ بينهما", where: "الموضع", after: "بعد النهاية", before: "قبل البداية",
@@ -50,18 +50,18 @@ export const ar = {
   subtle: "خفيفة", mild: "متوسّطة", strong: "قويّة",
 
   // the storyboard
-  "storyboard-says": "لقطات يجمعها الأبطال أنفسهم والأماكن نفسها.",
+  "storyboard-says": "لقطات تجمعها الشخصيات نفسها والأماكن نفسها.",
   "storyboard-make": "اصنع لوحة القصة", ruler: "اللقطات في الزمن", shot: "اللقطة {number}", "go-to-shot": "انتقل إلى اللقطة {number}",
   "shot-hint": "ما تُظهره هذه اللقطة…", "first-picture": "الصورة الأولى", earlier: "قدّمها", later: "أخّرها",
   "remove-shot": "أزل اللقطة", "goes-on": "تستمرّ بلا قطع", "add-shot": "أضف لقطة",
   total: "المجموع {seconds}", "empty-shot": "اللقطة {number} بلا وصف بعد.",
-  cast: "الأبطال", "cast-says": "سمِّ أحدهم مرّة واحدة، ثم اكتب {name} في أيّ لقطة ليظهر فيها.", "add-cast": "أضف بطلًا",
-  name: "الاسم", looks: "كيف يبدو", "cast-picture": "صورة له", "remove-cast": "أزله من الأبطال",
+  cast: "الشخصيات", "cast-says": "سمِّ شخصية مرّة واحدة، ثم اكتب {name} في أيّ لقطة لتظهر فيها.", "add-cast": "أضف شخصية",
+  name: "الاسم", looks: "كيف تبدو", "cast-picture": "صورة لها", "cast-video": "المقطع الذي يُظهرها", "remove-cast": "أزلها من الشخصيات",
   whole: "للكلّ", everywhere: "يُقال عن كلّ لقطة",
 
   // the server
   "no-server": "الخادم لا يجيب.", "no-answer": "لا يمكن قراءة جواب الخادم.",
   opening: "يُفتح النموذج…",
-  key: "مفتاح الواجهة", "key-title": "هذا الخادم يطلب مفتاحًا",
-  "key-says": "يبقى في هذا اللسان فقط. تُصنع المفاتيح بالأمر: khayal keys add NAME", "use-key": "استعمله",
+  key: "مفتاح API", "key-title": "هذا الخادم يطلب مفتاحًا",
+  "key-says": "يبقى في علامة التبويب هذه فقط. تُصنع المفاتيح بالأمر: khayal keys add NAME", "use-key": "استعمله",
 };

@@ -27,7 +27,7 @@ export const en = {
   prompt: "Prompt", "prompt-hint": "Describe what happens…", "add-picture": "Begin with a picture",
   "your-picture": "The picture that it begins with", "remove-picture": "Remove the picture",
   model: "Model", size: "Size", length: "Seconds", variations: "Variations", finer: "More settings",
-  "own-size": "own", wide: "wide", tall: "tall", square: "square",
+  "own-size": "native", wide: "wide", tall: "tall", square: "square",
   seed: "Seed", any: "any", steps: "Steps", guidance: "Guidance", negative: "Keep away from",
   "say-what": "Say what the video shows.", "is-begun": "It is being imagined.", "are-begun": "They are being imagined.",
   "no-picture": "That is not a picture.", "too-large": "The picture is too large: 24 MB at most.",
@@ -40,12 +40,12 @@ export const en = {
   "is-ready": "Ready: {title}", "was-cancelled": "It was cancelled.",
 
   // a result
-  download: "Download", again: "Use again", delete: "Delete", keep: "Keep", sure: "Delete this video for good?",
+  download: "Download", again: "Use again", "to-cast": "Add to the cast of the storyboard", delete: "Delete", keep: "Keep", sure: "Delete this video for good?",
   deleted: "It was deleted.", "make-more": "Make another from it", notes: "Notes", source: "What it was made from",
-  rate: "Rate", made: "Made", took: "Took", strength: "Strength",
+  lasts: "Length", rate: "Rate", fps: "{rate} fps", "made-at": "Made at", made: "Made", took: "Took", strength: "Strength",
   "no-source": "What it was made from is not a video of this library.",
   "prompt-next": "What happens", "prompt-remix": "What it shows now",
-  adds: "Seconds added", between: "Seconds between", where: "Where", after: "After the end", before: "Before the beginning",
+  adds: "Seconds added", between: "Seconds between", where: "Where", after: "At the end", before: "At the start",
   from: "From", to: "To", span: "From {from} to {to}", with: "Connect with", "no-others": "There is no other video yet.",
   subtle: "Subtle", mild: "Mild", strong: "Strong",
 
@@ -56,7 +56,7 @@ export const en = {
   "remove-shot": "Remove the shot", "goes-on": "Goes on without a cut", "add-shot": "Add a shot",
   total: "{seconds} in all", "empty-shot": "Shot {number} has no prompt yet.",
   cast: "Cast", "cast-says": "Name somebody once; write {name} in any shot to show them.", "add-cast": "Add somebody",
-  name: "Name", looks: "What they look like", "cast-picture": "A picture of them", "remove-cast": "Remove from the cast",
+  name: "Name", looks: "What they look like", "cast-picture": "A picture of them", "cast-video": "The video that shows them", "remove-cast": "Remove from the cast",
   whole: "For the whole", everywhere: "Said of every shot",
 
   // the server
