@@ -206,28 +206,9 @@ def transformer(
     Over 200 steps of 8 clips, on the same batches and noise, the last 20 losses were 0.44 for Muon at 8e-3,
     0.49 at 4e-3, 0.58 at 2e-3; AdamW alone had 0.58 at 2.4e-3, 0.61 at 1.2e-3, 0.69 at 6e-4.
     """
-    objective = TextToVideoConfig(
-        transformer=TRANSFORMER,
-        text=TEXT_ENCODER,
-        tokenizer=run / "tokenizer",
-        autoencoder=run / ("decoder" if (run / "decoder.done").exists() else "autoencoder") / "model",
-        # Twelve frames show one scene: at a level of 0.9 it can still be guessed without the text (the loss
-        # with the right, with no and with a wrong caption was 0.392, 0.392, 0.395; at 1 it was 0.66, 0.86,
-        # 0.85). What follows the text is learned above that, where shift 2 draws one level in fifty.
-        mixture=Mixture(weights=MIXTURE, levels=Levels(shift=SHIFT, shift_beside_known=SHIFT_BESIDE_KNOWN)),
-        short_share=short,
-        scheduler=SchedulerConfig(flow_shift=SHIFT),
-        defaults=replace(DEFAULTS, words=words_of(run / "encode", run / "tokenizer"), dials=dials),
-        caption_weights={
-            f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * (1 + (language == "en"))
-            for language, length, number in itertools.product(LANGUAGES, LENGTHS, range(NUM_WORDINGS))
-        },
-        focus_weight=focus,
-        text_encoder=run / "comprehension" / "model",
-        prompts=PROMPTS,
-    )
+    shape = replace(learns(run, dials), focus_weight=focus, short_share=short)
     return TrainConfig(
-        objective=partial(TextToVideo, objective, SEED),
+        objective=partial(TextToVideo, shape, SEED),
         source=lambda: LatentShards(run / "encode"),
         batch_size=batch,
         minutes=360,
@@ -237,7 +218,29 @@ def transformer(
     )
 
 
-def world(dials: str, workers: int) -> ClipsFrom:
+def learns(run: Path, dials: str) -> TextToVideoConfig:
+    """What the transformer learns, and on which mixture."""
+    return TextToVideoConfig(
+        transformer=TRANSFORMER,
+        text=TEXT_ENCODER,
+        tokenizer=run / "tokenizer",
+        autoencoder=run / ("decoder" if (run / "decoder.done").exists() else "autoencoder") / "model",
+        # Twelve frames show one scene: at a level of 0.9 it can still be guessed without the text (the loss
+        # with the right, with no and with a wrong caption was 0.392, 0.392, 0.395; at 1 it was 0.66, 0.86,
+        # 0.85). What follows the text is learned above that, where shift 2 draws one level in fifty.
+        mixture=Mixture(weights=MIXTURE, levels=Levels(shift=SHIFT, shift_beside_known=SHIFT_BESIDE_KNOWN)),
+        scheduler=SchedulerConfig(flow_shift=SHIFT),
+        defaults=replace(DEFAULTS, words=words_of(run / "encode", run / "tokenizer"), dials=dials),
+        caption_weights={
+            f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * (1 + (language == "en"))
+            for language, length, number in itertools.product(LANGUAGES, LENGTHS, range(NUM_WORDINGS))
+        },
+        text_encoder=run / "comprehension" / "model",
+        prompts=PROMPTS,
+    )
+
+
+def world(dials: str, workers: int, seconds: float = SECONDS) -> ClipsFrom:
     """The physics world's training clips, rendered as they are asked for: each dial in its turn."""
 
     def clips(start: int) -> Iterator[Sample]:
@@ -245,7 +248,7 @@ def world(dials: str, workers: int) -> ClipsFrom:
 
         streams = []
         for place, dial in enumerate(dials):
-            request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=int(dial))
+            request = Request(size=(SIDE, SIDE), seconds=seconds, fps=FPS, dial=int(dial))
             first = -(-(start - place) // len(dials))
             streams.append(
                 stream(SEED, start=first, request=request, num_workers=max(1, workers // len(dials)))
@@ -313,10 +316,14 @@ def worded(told: WorldPassage, truth: Truth) -> Passage:
 
 
 def focus_of(truth: Truth) -> np.ndarray:
-    """Where in the latents actors are, t h w: the share of each place that their boxes cover, times 255."""
+    """Where in the latents actors are, t h w: the share of each place that their boxes cover, times 255.
+
+    Of 4k+1 frames the first is a latent of its own.
+    """
     grid, per = SIDE // 16, AUTOENCODER.frames_per_latent
     boxes = np.stack([centred(np.array(actor.box)) for actor in truth.frames.actors])
     shares = share_inside(torch.from_numpy(boxes)[None], grid, grid)[0].amax(dim=0)
+    shares = torch.cat((shares[:1].expand(-len(shares) % per, grid, grid), shares))
     by_latent = shares.unflatten(0, (-1, per)).amax(dim=1).numpy()
     focus: np.ndarray = (by_latent * 255).round().astype(np.uint8)
     return focus

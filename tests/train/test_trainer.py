@@ -19,6 +19,7 @@ import khayal
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.cli.train import train
 from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
+from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train import log, text_to_video
 from khayal.train.compression import Compression, CompressionConfig, charbonnier, coarse
 from khayal.train.config import OptimiserConfig, TrainConfig
@@ -28,6 +29,8 @@ from khayal.train.optimiser import Optimiser, share_of_rate
 from khayal.train.parts import load_part
 from khayal.train.preparing import TokenizerConfig
 from khayal.train.recipe import call_recipe, find_recipe
+from khayal.train.shards import Crops, FrameShards
+from khayal.train.source import Reading
 from khayal.train.weights import Weights
 
 QUIET = Sitting(is_shown=False)
@@ -240,10 +243,39 @@ def test_a_decoder_learns_on_while_the_latents_stay(prepared: Path) -> None:
     )
 
 
+def test_a_causal_autoencoder_is_trained_and_encodes_with(prepared: Path, tmp_path: Path) -> None:
+    statistics = {"latents_mean": (0.0,) * 4, "latents_std": (1.0,) * 4}
+    patched = {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
+    shape = WanAutoencoderConfig(
+        base_dim=4, z_dim=4, num_res_blocks=1, scale_factor_spatial=16, **statistics, **patched
+    )
+    config = replace(
+        tiny.autoencoder(prepared, steps=8),
+        objective=partial(Compression, CompressionConfig(autoencoder=shape)),
+        source=lambda: FrameShards(prepared / "frames", Crops(num_frames=9, side=16)),
+    )
+    Trainer(config, tmp_path / "autoencoder", QUIET).run()
+    told = read_log(tmp_path / "autoencoder")
+    assert told[-1]["loss"] < told[0]["loss"]
+    learned = load_part(tmp_path / "autoencoder" / "model", "vae", torch.float32)
+    assert isinstance(learned, WanAutoencoder)
+    fresh = config.objective().autoencoder.state_dict()
+    assert not any(
+        torch.equal(value, fresh[key]) for key, value in learned.state_dict().items() if "conv1" in key
+    )
+    assert learned.config.latents_std != shape.latents_std, "they were measured"
+    frames = FrameShards(prepared / "frames", Crops(num_frames=13, side=32))
+    latents = learned.encode(
+        next(frames.batches(Reading(seed=0, start=0, batch_size=2, rows=range(2)))).frames
+    )
+    assert latents.shape == (2, 4, 4, 2, 2)
+
+
 def test_kernels_are_muons_too(prepared: Path) -> None:
     objective = tiny.autoencoder(prepared).objective()
     kernels = [key for key, p in objective.named_parameters() if p.ndim == 4]
-    ends = {"autoencoder.encoder.0.weight", f"autoencoder.decoder.high.{objective._last}.weight"}
+    last = len(objective.autoencoder.decoder.high) - 1
+    ends = {"autoencoder.encoder.0.weight", f"autoencoder.decoder.high.{last}.weight"}
     assert {key for key in kernels if not objective.is_matrix(key)} == ends
     weights = Weights(objective, torch.float32)
     optimiser = Optimiser(OptimiserConfig(), weights.masters, objective.is_matrix)

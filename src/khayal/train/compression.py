@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from khayal.images import png_bytes
 from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
+from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train.chance import Chance
 from khayal.train.objective import Objective, Score
 from khayal.train.parts import load_part, rebuilt, save_part
@@ -32,7 +33,7 @@ class CompressionConfig:
     """What is trained, and the weights of the terms of its loss.
 
     Attributes:
-        autoencoder: its shape.
+        autoencoder: its shape: in chunks, or causal as Wan's, whose mean alone is trained.
         coarse_weight: of the error at a half, a quarter and an eighth of the size, each.
         motion_weight: of the error of the difference between neighbouring frames.
         latent_noise: standard deviation of the noise that the decoder has to bear.
@@ -42,7 +43,7 @@ class CompressionConfig:
             latents made by it stay good, and whose decoder learns on; or None.
     """
 
-    autoencoder: ChunkAutoencoderConfig = field(default_factory=ChunkAutoencoderConfig)
+    autoencoder: ChunkAutoencoderConfig | WanAutoencoderConfig = field(default_factory=ChunkAutoencoderConfig)
     decoder_of: Path | None = None
     coarse_weight: float = 0.5
     motion_weight: float = 0.5
@@ -59,13 +60,10 @@ class Compression(Objective[FrameBatch]):
         self.config = config
         with torch.random.fork_rng(devices=[]):  # the layers draw their own weights
             torch.manual_seed(seed)
-            self.autoencoder = ChunkAutoencoder(config.autoencoder)
+            self.autoencoder = _fresh(config.autoencoder)
         if config.decoder_of is not None:
-            learned = load_part(config.decoder_of, "vae", torch.float32)
-            assert isinstance(learned, ChunkAutoencoder)
-            self.autoencoder = learned
+            self.autoencoder = _loaded(config.decoder_of)
             self.autoencoder.decoder.requires_grad_(True)
-        self._last = len(self.autoencoder.decoder.high) - 1
 
     def forward(self, batch: FrameBatch, chance: Chance) -> Score:
         """See `Objective`."""
@@ -100,8 +98,12 @@ class Compression(Objective[FrameBatch]):
 
     def is_matrix(self, key: str) -> bool:
         """The convolutions between the latents and the pixels; not the first and last, of pixels."""
-        inside = key.endswith(".weight") and "norm" not in key
-        return inside and not key.endswith(("encoder.encoder.0.weight", f"high.{self._last}.weight"))
+        if isinstance(self.autoencoder, ChunkAutoencoder):
+            last = len(self.autoencoder.decoder.high) - 1
+            ends = ("encoder.encoder.0.weight", f"decoder.high.{last}.weight")
+        else:
+            ends = ("encoder.conv_in.weight", "decoder.conv_out.weight")
+        return key.endswith(".weight") and "norm" not in key and not key.endswith(ends)
 
     @torch.no_grad()
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[FrameBatch]) -> None:
@@ -110,12 +112,12 @@ class Compression(Objective[FrameBatch]):
         shape = self.autoencoder.config
         crops = [batch.frames[:NUM_IN_BATCH] for batch in islice(batches, NUM_MEASURED)]
         if self.config.decoder_of is None:
-            measured = rebuilt(ChunkAutoencoder, shape, plain, torch.float32)
-            assert isinstance(measured, ChunkAutoencoder)
+            measured = rebuilt(type(self.autoencoder), shape, plain, torch.float32)
+            assert isinstance(measured, ChunkAutoencoder | WanAutoencoder)
             latents = torch.cat([measured.encode(frames.cpu()) for frames in crops])
             mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
             shape = replace(shape, latents_mean=tuple(mean.tolist()), latents_std=tuple(std.tolist()))
-        save_part(folder, rebuilt(ChunkAutoencoder, shape, plain, torch.float32))
+        save_part(folder, rebuilt(type(self.autoencoder), shape, plain, torch.float32))
         torch.save(crops[0][:4].cpu(), folder / _PREVIEW)
 
     def exported(self, folder: Path) -> dict[str, Tensor]:
@@ -126,8 +128,7 @@ class Compression(Objective[FrameBatch]):
     @torch.no_grad()
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """Crops above, what came back below; the first and the last frame of each."""
-        autoencoder = load_part(model, "vae", torch.float32)
-        assert isinstance(autoencoder, ChunkAutoencoder)
+        autoencoder = _loaded(model)
         frames = torch.load(model / _PREVIEW, weights_only=True)
         decoded = autoencoder.decode(autoencoder.encode(frames))
         both = torch.stack((frames, decoded))[:, :, :, [0, -1]]
@@ -136,6 +137,19 @@ class Compression(Objective[FrameBatch]):
         path = out.with_suffix(".png")
         path.write_bytes(png_bytes(np.ascontiguousarray(pixels)))
         return [path]
+
+
+def _fresh(config: ChunkAutoencoderConfig | WanAutoencoderConfig) -> ChunkAutoencoder | WanAutoencoder:
+    """Unlike `Part.skeleton`, with weights."""
+    if isinstance(config, WanAutoencoderConfig):
+        return WanAutoencoder(config)
+    return ChunkAutoencoder(config)
+
+
+def _loaded(folder: Path) -> ChunkAutoencoder | WanAutoencoder:
+    autoencoder = load_part(folder, "vae", torch.float32)
+    assert isinstance(autoencoder, ChunkAutoencoder | WanAutoencoder)
+    return autoencoder
 
 
 def charbonnier(error: Tensor, edge: float) -> Float[Tensor, ""]:
