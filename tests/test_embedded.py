@@ -46,6 +46,10 @@ def test_unknown_words_are_told_before_the_work(studio):
         on_step=lambda progress: notes.extend(progress.notes),
     )
     assert any("“dragon”" in note and "--model" in note for note in notes)
+    notes = []
+    for prompt in ("a red dragon", "a blue dragon"):
+        studio.encode_prompt(prompt, notes)
+    assert len(notes) == 1, "once for all shots"
 
 
 def test_it_makes_what_it_is_told(studio):

@@ -288,20 +288,23 @@ class Studio:
     def encode_prompt(
         self, prompt: str, notes: list[str] | None = None, *, name: str = "prompt"
     ) -> Float[Tensor, "1 l e"]:
-        """The encoded prompt, zero after its end; what did not fit is said in `notes`."""
+        """The encoded prompt, zero after its end; what did not fit is said in `notes`, once."""
         tokens = self.checkpoint.tokenizer().encode([prompt])
-        if tokens.num_dropped[0] and notes is not None:
-            notes.append(
+        said = []
+        if tokens.num_dropped[0]:
+            said.append(
                 f"The {name} is longer than the {tokens.is_token.shape[1]} tokens that this model reads:"
                 f" its last {tokens.num_dropped[0]} were left out."
             )
         unknown = self.checkpoint.unknown_words(prompt)
-        if unknown and notes is not None:
+        if unknown:
             told = ", ".join(f"“{word}”" for word in unknown[:8]) + ", …" * (len(unknown) > 8)
-            notes.append(
+            said.append(
                 f"The model was never taught {told}: it knows a small world only. For any other, name a"
                 f" checkpoint such as --model {OPEN_WORLD}."
             )
+        if notes is not None:
+            notes += [note for note in said if note not in notes]
         length = int(tokens.is_token.sum())  # what is masked changes nothing, so it is not computed
         if prompt not in self._texts:
             encoder = self._components.text_encoder()
