@@ -95,7 +95,13 @@ MIXTURE = {
     "shots": 0.01,
 }
 DEFAULTS = Defaults(
-    fps=Fraction(FPS), seconds=SECONDS, size=(SIDE, SIDE), steps=16, guidance=(4.0,), text_length=TEXT_LENGTH
+    fps=Fraction(FPS),
+    seconds=SECONDS,
+    size=(SIDE, SIDE),
+    steps=16,
+    guidance=(4.0,),
+    text_length=TEXT_LENGTH,
+    trained_sizes=((SIDE, SIDE),),
 )
 
 

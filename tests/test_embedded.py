@@ -52,6 +52,12 @@ def test_unknown_words_are_told_before_the_work(studio):
     assert len(notes) == 1, "once for all shots"
 
 
+def test_a_shape_that_it_was_not_trained_at_is_told(studio):
+    notes = studio.generate("a red ball", num_frames=4, steps=1, seed=0, size=(160, 96)).details["notes"]
+    assert any("trained at 128×128 alone" in note for note in notes)
+    assert studio.generate("a red ball", num_frames=4, steps=1, seed=0).details["notes"] == []
+
+
 def test_it_makes_what_it_is_told(studio):
     def middle(prompt):
         frames = studio.generate(prompt, num_frames=16, **FEW).frames

@@ -196,6 +196,10 @@ class Studio:
         plan = self.plan(request, media, at_once=noise is not None)
         _check_noise(noise, self._shape(len(plan.canvases[0].columns), settings))
         notes = [*plan.notes]
+        trained = self.checkpoint.defaults.trained_sizes
+        if trained and settings.size not in trained:
+            told = " and ".join(f"{width}×{height}" for width, height in trained)
+            notes.append(f"The model was trained at {told} alone, and makes other shapes less well.")
         for footage in media:
             footage.read(0, 1)  # what has to be changed is known from the first frame on
             notes += footage.notes

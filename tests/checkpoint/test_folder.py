@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -135,6 +136,9 @@ def test_khayal_json_changes_the_defaults_and_diffusers_does_not_mind(copied: Ki
     assert defaults.fps == Fraction(30000, 1001)
     assert (defaults.size, defaults.seconds) == ((64, 32), 0.5)
     assert (defaults.steps, defaults.guidance) == (before.steps, before.guidance)
+    assert defaults.trained_sizes == ()
+    (folder / "khayal.json").write_text(json.dumps(replace(defaults, trained_sizes=((64, 32),)).to_json()))
+    assert open_checkpoint(folder).defaults == replace(defaults, trained_sizes=((64, 32),))
     WanPipeline.from_pretrained(folder)
 
 
@@ -143,6 +147,7 @@ def test_khayal_json_changes_the_defaults_and_diffusers_does_not_mind(copied: Ki
     [
         ({"frames": 3}, "does not know: “frames”"),
         ({"size": [64]}, "“size” is \\[64\\]: it should be of type"),
+        ({"trained_sizes": [[64, 0]]}, "“trained_sizes” has \\[64, 0\\]: both must be positive"),
         ({"fps": "fast"}, "“fps” is “fast”: that is no number"),
         ({"seconds": 0}, "“seconds” is 0: it must be positive"),
         ({"guidance": [1.0, 2.0]}, "“guidance” has 2 values: the checkpoint has 1 expert"),

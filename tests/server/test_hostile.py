@@ -119,6 +119,10 @@ def test_the_nearest_shape_that_a_model_makes():
         width, height = native_size(asked, own, multiple)
         assert width % multiple == height % multiple == 0
         assert width * height <= own[0] * own[1] * 1.05
+    trained = ((128, 128), (160, 96))
+    assert native_size((720, 1280), (128, 128), 32, trained[:1]) == (128, 128)
+    assert native_size((1280, 720), (128, 128), 32, trained) == (160, 96)
+    assert native_size((720, 1280), (128, 128), 32, trained) == (128, 128)
     assert native_size((1080, 1920), (256, 144), 16)[0] < native_size((1080, 1920), (256, 144), 16)[1]
 
 

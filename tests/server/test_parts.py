@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+import khayal
 from khayal.clip import Clip
 from khayal.errors import CapacityError, CheckpointError, InputError, KhayalError, OutputError
 from khayal.server.database import Database, events
 from khayal.server.folders import file_stem
-from khayal.server.making import Delivery, deliver
+from khayal.server.making import Delivery, deliver, fit_request
 from khayal.server.webhooks import PAUSES, Herald, signature
 from khayal.server.worker import code_of
+from khayal.tasks import AnimateRequest, GenerateRequest
 
 
 def full():
@@ -112,3 +114,11 @@ def test_a_clip_is_delivered_in_the_shape_that_was_asked_for(delivery, size, num
     rows = np.nonzero(changed)[0]
     assert len(rows), "the mark is seen"
     assert rows.min() >= size[1] // 4, "and stands in the lower corner"
+
+
+def test_another_shape_is_cropped_from_that_of_the_training():
+    studio, tall = khayal.open(device="cpu"), Delivery(size=(720, 1280))
+    request = fit_request(GenerateRequest(prompt="a ball"), tall, studio)
+    assert request.size == (128, 128), "the model makes no other as well"
+    still = fit_request(AnimateRequest(image="still.png", prompt="a ball"), tall, studio)
+    assert still.size == (96, 160), "what is given keeps its margins"

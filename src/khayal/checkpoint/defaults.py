@@ -26,6 +26,7 @@ class Defaults:
         words: every word that a model of a small world was taught, as its tokenizer writes them; empty
             where it may know any.
         dials: how much of khayal's world it was taught (see `khayal.world.Request`), a digit for each dial.
+        trained_sizes: where it can make others, but none as well: the sizes that it was trained at.
     """
 
     fps: Fraction
@@ -36,6 +37,7 @@ class Defaults:
     text_length: int = 512
     words: tuple[str, ...] = ()
     dials: str = ""
+    trained_sizes: tuple[tuple[int, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The keys of `khayal.json`."""
@@ -48,6 +50,7 @@ class Defaults:
             "text_length": self.text_length,
             **({"words": list(self.words)} if self.words else {}),
             **({"dials": self.dials} if self.dials else {}),
+            **({"trained_sizes": [list(size) for size in self.trained_sizes]} if self.trained_sizes else {}),
         }
 
 
@@ -61,6 +64,7 @@ class _DefaultsFile:
     text_length: int | None = None
     words: tuple[str, ...] | None = None
     dials: str | None = None
+    trained_sizes: tuple[tuple[int, int], ...] | None = None
 
 
 # (heads, layers, latent channels, experts) → the published defaults, from the sample_* values of the
@@ -115,8 +119,10 @@ def parse_defaults(data: Mapping[str, Any], *, where: Path, otherwise: Defaults)
             raise CheckpointError(
                 f"In {where}, “{key}” is {getattr(defaults, key)}", why="it must be positive"
             )
-    if min(defaults.size) <= 0:
-        raise CheckpointError(f"In {where}, “size” is {list(defaults.size)}", why="both must be positive")
+    for key, sizes in (("size", (defaults.size,)), ("trained_sizes", defaults.trained_sizes)):
+        for size in sizes:
+            if min(size) <= 0:
+                raise CheckpointError(f"In {where}, “{key}” has {list(size)}", why="both must be positive")
     if len(defaults.guidance) != len(otherwise.guidance):
         raise CheckpointError(
             f"In {where}, “guidance” has {len(defaults.guidance)} values",

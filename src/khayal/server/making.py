@@ -123,7 +123,10 @@ def fit_request(request: Request, delivery: Delivery, studio: Studio) -> Request
     defaults = studio.checkpoint.defaults
     changes: dict[str, Any] = {"fps": None}
     if delivery.size is not None:
-        changes["size"] = native_size(delivery.size, defaults.size, studio.checkpoint.size_multiple)
+        # What is given would lose its margins in another shape, and come back without them.
+        trained = () if request.media else defaults.trained_sizes
+        multiple = studio.checkpoint.size_multiple
+        changes["size"] = native_size(delivery.size, defaults.size, multiple, trained)
     fps = studio.timeline.fps
     wanted = delivery.length(fps if delivery.fps is None else as_rate(delivery.fps))
     if wanted is None:

@@ -10,7 +10,7 @@ import math
 import types
 import typing
 from collections import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -188,14 +188,22 @@ def from_text(hint: Any, text: str) -> Any:
     return text
 
 
-def native_size(asked: tuple[int, int], own: tuple[int, int], multiple: int) -> tuple[int, int]:
+def native_size(
+    asked: tuple[int, int],
+    own: tuple[int, int],
+    multiple: int,
+    trained: Sequence[tuple[int, int]] = (),
+) -> tuple[int, int]:
     """The shape that a model makes for a video of another: nearest in its ratio, no larger than its own.
 
     Args:
         asked: (width, height) of the video.
         own: the size at which the model was trained, for its number of pixels.
         multiple: what both sides are multiples of.
+        trained: the only shapes to choose from, where it makes no other as well.
     """
+    if trained:
+        return min(trained, key=lambda size: abs(math.log(size[0] / size[1] * asked[1] / asked[0])))
     if asked[0] % multiple == asked[1] % multiple == 0 and asked[0] * asked[1] <= own[0] * own[1]:
         return asked
     area, ratio = min(own[0] * own[1], asked[0] * asked[1]), asked[0] / asked[1]
