@@ -2,7 +2,7 @@
 
     khayal train recipes.causal:frames --out RUN           clips of 4k+1 frames
     khayal train recipes.causal:tokenizer --out RUN
-    khayal train recipes.causal:autoencoder --out RUN      Wan 2.2's layers, 1.5M parameters
+    khayal train recipes.causal:autoencoder --out RUN      Wan 2.2's layers, 3.8M parameters
     khayal train recipes.causal:encode --out RUN
     khayal train recipes.causal:comprehension --out RUN
     khayal train recipes.causal:transformer --out RUN
