@@ -1,17 +1,21 @@
-"""Databases of both kinds."""
+"""Databases of both kinds; servers without workers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `import postgres`
 
 import postgres
 
+from khayal.server.app import House, make_app
+from khayal.server.config import ServerConfig
 from khayal.server.database import Database
 from khayal.server.folders import DataFolder
 
@@ -53,3 +57,28 @@ def database(database_url: str) -> Iterator[Database]:
 def folder(tmp_path: Path) -> DataFolder:
     """An empty data folder."""
     return DataFolder(tmp_path / "data")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
+    """Starts a server in this process without workers, with changes to its configuration."""
+    opened: list[TestClient] = []
+
+    def start(**changes: object) -> TestClient:
+        config = ServerConfig(data=tmp_path / f"data-{len(opened)}")
+        house = House(replace(config, **changes), has_workers=False)
+        client = TestClient(make_app(house), base_url="http://localhost", raise_server_exceptions=False)
+        client.__enter__()
+        client.house = house
+        opened.append(client)
+        return client
+
+    yield start
+    for client in opened:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(start: Callable[..., TestClient]) -> TestClient:
+    """One as it is by default."""
+    return start()
