@@ -1,4 +1,4 @@
-"""Debian's Chromium, and a page in it that has to behave."""
+"""Debian's Chromium, a page in it that has to behave, and what its server says meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
+import httpx2
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving import JOB_SECONDS, wait_for
 
 WAIT_MS = 60_000
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
@@ -89,3 +91,49 @@ def audit(page: Page) -> list[str]:
         for one in found
         if one["impact"] in ("serious", "critical")
     ]
+
+
+def get(server: Any, path: str) -> Any:
+    """An answer of its API."""
+    answer = httpx2.get(f"{server.url}{path}", timeout=60, trust_env=False)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def ask(server: Any, task: str, **fields: Any) -> str:
+    """Ask for a video, past the page; the job's id."""
+    answer = httpx2.post(f"{server.url}/v1/khayal/{task}", json=fields, timeout=60, trust_env=False)
+    answer.raise_for_status()
+    return answer.json()["id"]
+
+
+def finished(server: Any, job_id: str) -> Any:
+    """The job, once it is completed."""
+
+    def job() -> Any:
+        told = get(server, f"/v1/khayal/jobs/{job_id}")
+        return told if told["completed_at"] else None
+
+    told = wait_for(job, JOB_SECONDS, "it was not finished")
+    assert told["status"] == "completed", told["error"]
+    return told
+
+
+def newest(server: Any) -> Any:
+    """The job that was asked for last."""
+    return get(server, "/v1/khayal/jobs?limit=1")["data"][0]
+
+
+def box(page: Page) -> Any:
+    """Where a video is asked for."""
+    return page.get_by_role("form", name="Make a video")
+
+
+def write(page: Page, prompt: str) -> None:
+    """A prompt."""
+    box(page).get_by_label("Prompt").fill(prompt)
+
+
+def plays(page: Page) -> bool:
+    """True where the video that is looked at has moved on."""
+    return page.locator(".viewer video").evaluate("video => video.readyState >= 3 && video.currentTime > 0.2")

@@ -1,11 +1,13 @@
-"""Databases of both kinds; servers without workers."""
+"""Databases of both kinds; servers without workers; a browser with a page to visit."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -82,3 +84,59 @@ def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
 def client(start: Callable[..., TestClient]) -> TestClient:
     """One as it is by default."""
     return start()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Of this module only: Playwright keeps a loop running, which others may not want beside them."""
+    browsing = pytest.importorskip("browsing")
+    if browsing.chromium() is None:
+        pytest.skip("Chromium is not installed: make system")
+    with browsing.browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A model of khayal's own kind that makes a second of noise in a moment."""
+    import serving
+    from browsing import get
+
+    import untrained
+
+    folder = tmp_path_factory.mktemp("page")
+    untrained.make_untrained(folder / "model")
+    settings = json.loads((folder / "model" / "khayal.json").read_text())
+    settings |= {"size": [64, 64], "seconds": 1, "steps": 4}
+    (folder / "model" / "khayal.json").write_text(json.dumps(settings))
+    server = serving.Served(folder / "model", folder / "data")
+    is_ready = lambda: get(server, "/health")["status"] == "ready"  # noqa: E731
+    serving.wait_for(is_ready, serving.JOB_SECONDS, "no model was opened")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def visit(browser: Any, served: Any) -> Iterator[Any]:
+    """Opens pages, all of which have to stay clean."""
+    from browsing import Visit
+
+    opened: list[Visit] = []
+
+    def visit(**context: Any) -> Visit:
+        opened.append(Visit(browser, served.url, **context))
+        return opened[-1]
+
+    yield visit
+    wrong = [one for each in opened for one in each.wrong]
+    for each in opened:
+        each.close()
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def ball(served: Any) -> Any:
+    """A finished video."""
+    from browsing import ask, finished
+
+    return finished(served, ask(served, "generate", prompt="a red ball", seed=7))

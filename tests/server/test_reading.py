@@ -104,24 +104,46 @@ def test_a_preview_that_goes_while_it_is_asked_for_is_no_error(client):
 def test_all_that_a_video_was_asked_for_with_can_be_used_again(client):
     video = create(client)
     finish(client, video["id"])
+    kept = {"id": upload(client, png()).json()["id"]}
     image = {"url": "data:image/png;base64," + base64.b64encode(png()).decode()}
     shots = [{"prompt": "{mo} wakes", "seconds": 2}, {"prompt": "{mo} runs", "image": image}]
-    shots.append({"prompt": "it rolls", "clip": {"id": video["id"]}})
+    shots += [{"prompt": "it rolls", "clip": {"id": video["id"]}}, {"prompt": "it sleeps", "image": kept}]
     cast = [{"name": "mo", "description": "a small fox"}]
     body = {"shots": shots, "cast": cast, "seed": 5, "size": [64, 48]}
     job = client.post("/v1/khayal/storyboard", json=body).json()
     assert job["settings"] == {
-        "shots": [{"prompt": "{mo} wakes", "seconds": 2}, {"prompt": "{mo} runs"}, {"prompt": "it rolls"}],
+        "shots": [shots[0], {"prompt": "{mo} runs"}, *shots[2:]],
         "cast": cast,
         "seed": 5,
         "size": [64, 48],
-    }
-    assert job["sources"] == {"shots[2].clip": video["id"]}
+    }, "a picture that came along is the only thing that is lost"
+    assert job["sources"] == {"shots[2].clip": video["id"], "shots[3].image": kept["id"]}
     fill = {"clip": {"id": video["id"]}, "missing": [[1.0, 2.0]]}
     job = client.post("/v1/khayal/fill", json=fill).json()
-    assert (job["settings"], job["sources"]) == ({"missing": [[1.0, 2.0]]}, {"clip": video["id"]})
+    assert (job["settings"], job["sources"]) == (fill, {"clip": video["id"]})
     keyframes = {"keyframes": [[0, image], [1, image]], "prompt": "sunrise"}
     assert client.post("/v1/khayal/fill", json=keyframes).json()["settings"]["keyframes"] == []
+    keyframes = {"keyframes": [[0, image], [1, kept]], "prompt": "sunrise"}
+    job = client.post("/v1/khayal/fill", json=keyframes).json()
+    assert job["settings"] == {"keyframes": [[1, kept]], "prompt": "sunrise"}
+    again = client.post("/v1/khayal/fill", json=job["settings"])
+    assert again.json()["settings"] == job["settings"]
+
+
+def test_a_character_is_kept_seen_and_named(client):
+    video = create(client)
+    finish(client, video["id"])
+    asked = {"name": "Mo", "video": {"id": video["id"]}}
+    mo = client.post("/v1/videos/characters", json=asked).json()
+    assert [one["name"] for one in client.get("/v1/khayal/characters").json()["data"]] == ["Mo"]
+    seen = client.get(f"/v1/khayal/characters/{mo['id']}/content")
+    assert (seen.headers["content-type"], seen.content) == ("video/mp4", b"video")
+    made = create(client, prompt="mo rolls away", characters=[{"id": mo["id"]}])
+    job = client.get(f"/v1/khayal/jobs/{made['id']}").json()
+    assert job["sources"] == {"cast[0].clip": mo["id"]}
+    assert job["settings"]["cast"] == [{"name": "c0", "description": "Mo", "clip": {"id": mo["id"]}}]
+    assert client.delete(f"/v1/khayal/characters/{mo['id']}").json()["deleted"]
+    assert client.get(f"/v1/khayal/characters/{mo['id']}/content").status_code == 404
 
 
 def test_the_page_is_served_from_its_folder_and_from_nowhere_else(client):

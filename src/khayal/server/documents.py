@@ -327,6 +327,13 @@ CHARACTERS = _document("All characters", "list_characters", _answers(_OBJECT))
 CHARACTER_DELETE = _document(
     "Delete a character", "delete_character", _answers(_OBJECT), None, _path("character_id")
 )
+CHARACTER_CONTENT = _document(
+    "The clip of a character",
+    "download_character",
+    _answers(None, kind="video/mp4"),
+    None,
+    _path("character_id"),
+)
 TASKS = _document("What can be asked for", "list_tasks", _answers(_OBJECT))
 CARDS = _document("What each model can do", "list_cards", _answers(_OBJECT))
 

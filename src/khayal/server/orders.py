@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,11 @@ class Media:
     character_id: str | None = None
     file_id: str | None = None
     url: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """Of what is kept here already; None for what came along."""
+        return self.video_id or self.character_id or self.file_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +95,39 @@ def texts(value: Any) -> list[str]:
 
 
 def sources(value: Any, name: str = "") -> dict[str, str]:
-    """The videos that an order names, by the fields that name them: clip, first, shots[0].clip…"""
+    """Ids of the videos, characters and files that an order names, by its fields: clip, shots[0].image…"""
     if isinstance(value, Media):
-        return {} if value.video_id is None else {name: value.video_id}
-    items: list[tuple[str, Any]] = []
+        return {} if value.id is None else {name: value.id}
+    return {
+        key: found for _, place, item in _items(value, name) for key, found in sources(item, place).items()
+    }
+
+
+def asked_again(value: Any, ids: Mapping[str, str], name: str = "") -> Any:
+    """Fields of a job as a client can send them again: `{id}` for what `sources` named, nothing for the rest.
+
+    A keyframe goes with its picture: a time alone would be refused.
+    """
+    if isinstance(value, Mapping) and FILE in value:
+        return {"id": ids[name]} if name in ids else _GONE
+    told = {key: asked_again(item, ids, place) for key, place, item in _items(value, name)}
+    kept = {key: item for key, item in told.items() if item is not _GONE}
     if isinstance(value, Mapping):
-        items = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
+        return kept
+    if isinstance(value, list):
+        is_keyframe = len(value) == 2 and isinstance(value[0], int | float)
+        return _GONE if is_keyframe and len(kept) < 2 else list(kept.values())
+    return value
+
+
+_GONE = object()
+
+
+def _items(value: Any, name: str) -> Iterator[tuple[str | int, str, Any]]:
+    """Keys, full names and values of what is in a mapping or a list."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key, f"{name}.{key}" if name else str(key), item
     elif isinstance(value, list | tuple):
-        items = [(f"{name}[{index}]", item) for index, item in enumerate(value)]
-    return {key: found for place, item in items for key, found in sources(item, place).items()}
+        for index, item in enumerate(value):
+            yield index, f"{name}[{index}]", item

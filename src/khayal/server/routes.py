@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse
 
 from khayal.errors import InputError
 from khayal.server import documents, faults
@@ -18,7 +18,7 @@ from khayal.server.desk import Desk
 from khayal.server.faults import bad
 from khayal.server.forms import read_body
 from khayal.server.job import FAILED, QUEUED, Job
-from khayal.server.orders import Caller, Media, Order
+from khayal.server.orders import Caller, Media, Order, asked_again
 from khayal.server.requests import FILE, build, fields_of, kinds, plain
 
 _TIMED = ("generate", "animate")
@@ -39,6 +39,7 @@ def routes(desk: Desk) -> APIRouter:
     add("GET", "/models", _cards, documents.CARDS)
     add("GET", "/characters", _characters, documents.CHARACTERS)
     add("DELETE", "/characters/{character_id}", _delete_character, documents.CHARACTER_DELETE)
+    add("GET", "/characters/{character_id}/content", _character_content, documents.CHARACTER_CONTENT)
     for task in kinds():
         add("POST", f"/{task}", partial(_ask, task), documents.task_document(task))
     return router
@@ -204,6 +205,18 @@ async def _characters(desk: Desk, request: Request) -> Response:
     return await threaded(desk, request, take)
 
 
+async def _character_content(desk: Desk, request: Request) -> Response:
+    character_id = request.path_params["character_id"]
+
+    def take(caller: Caller) -> Response:
+        path = desk.folder.character(desk.characters.find(character_id, caller.owner).id)
+        if not path.is_file():
+            raise faults.not_found("character", character_id)
+        return FileResponse(path, media_type="video/mp4")
+
+    return await threaded(desk, request, take)
+
+
 async def _delete_character(desk: Desk, request: Request) -> Response:
     character_id = request.path_params["character_id"]
 
@@ -273,24 +286,9 @@ def _shape(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(job: Job) -> dict[str, Any]:
-    """What it was asked for with, to be used again; files are not told."""
-    return {**_without_files(job.request["fields"]), **job.request.get("delivery", {})}
-
-
-def _without_files(value: Any) -> Any:
-    """The same value, at any depth without what stands for a file."""
-    if isinstance(value, Mapping):
-        return {name: _without_files(item) for name, item in value.items() if not _has_file(item)}
-    if isinstance(value, list):
-        return [_without_files(item) for item in value if not _has_file(item)]
-    return value
-
-
-def _has_file(value: Any) -> bool:
-    """True for a file, and for a pair of a time and a file."""
-    if isinstance(value, list):
-        return len(value) == 2 and isinstance(value[0], int | float) and _has_file(value[1])
-    return isinstance(value, Mapping) and FILE in value
+    """What it was asked for with, to be sent again."""
+    fields = asked_again(job.request["fields"], job.request.get("sources", {}))
+    return {**fields, **job.request.get("delivery", {})}
 
 
 def _sentence(kind: type) -> str:

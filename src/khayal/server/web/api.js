@@ -4,6 +4,7 @@ import { t } from "./i18n.js";
 
 const KEY = "khayal-key";
 const KEPT_BLOBS = 80;
+const PICTURE_SECONDS = 30 * 86_400; // the longest that the Files API keeps what is to go by itself
 
 /** What the server refused, in its own sentence. */
 export class ApiError extends Error {
@@ -31,10 +32,11 @@ export const onKeyRefused = (listener) => refused.addEventListener("refused", li
 async function ask(method, path, { body, headers = {} } = {}) {
   const sent = { ...headers };
   if (key.get()) sent.authorization = `Bearer ${key.get()}`;
-  if (body !== undefined) sent["content-type"] = "application/json";
+  const isForm = body instanceof FormData; // a browser names the boundary of a form itself
+  if (body !== undefined && !isForm) sent["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers: sent, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(path, { method, headers: sent, body: isForm || body === undefined ? body : JSON.stringify(body) });
   } catch {
     throw new ApiError(t("no-server"));
   }
@@ -44,6 +46,12 @@ async function ask(method, path, { body, headers = {} } = {}) {
   if (answer.status === 401) refused.dispatchEvent(new Event("refused"));
   throw new ApiError(message ?? t("no-answer"), { status: answer.status, code, param });
 }
+
+const form = (fields) => {
+  const made = new FormData();
+  for (const [name, value] of Object.entries(fields)) made.append(name, value);
+  return made;
+};
 
 const json = async (...args) => (await ask(...args)).json();
 
@@ -59,6 +67,26 @@ export const remove = (id) => json("DELETE", `/v1/khayal/jobs/${id}`);
 
 /** Ask for one of the eight tasks; the job that it becomes. */
 export const make = (task, fields) => json("POST", `/v1/khayal/${task}`, { body: fields, headers: once() });
+
+/** Ask for a video that shows characters, in the fields of the Videos API; the job that it becomes. */
+export async function create(fields) {
+  const { id } = await json("POST", "/v1/videos", { body: fields, headers: once() });
+  return (await job(id)).job;
+}
+
+/** The characters that are kept, the newest first. */
+export const characters = async () => (await json("GET", "/v1/khayal/characters")).data;
+export const removeCharacter = (id) => json("DELETE", `/v1/khayal/characters/${id}`);
+
+/** Keep a character: `video` is `{id}` of a finished video, or a file. */
+export const keepCharacter = (name, video) =>
+  json("POST", "/v1/videos/characters", { body: video instanceof File ? form({ name, video }) : { name, video } });
+
+/** Leave a picture with the server, to be named by its id. It is there for a month, so that it can be used again. */
+export async function upload(file) {
+  const kept = { "expires_after[anchor]": "created_at", "expires_after[seconds]": PICTURE_SECONDS };
+  return (await json("POST", "/v1/files", { body: form({ file, purpose: "vision", ...kept }) })).id;
+}
 
 /** Jobs, the newest first, with {data, has_more, last_id}. */
 export function jobs({ after, search, limit = 24 } = {}) {
@@ -90,9 +118,13 @@ function forgetBlobs() {
   blobs.clear();
 }
 
-/** Where a finished video or a picture of it is. A browser sends no key for media: then it is fetched here. */
-export function content(id, variant = "video") {
-  const path = `/v1/videos/${id}/content?variant=${variant}`;
+/** Where a finished video or a picture of it is. */
+export const content = (id, variant = "video") => media(`/v1/videos/${id}/content?variant=${variant}`);
+export const pictureOf = (fileId) => media(`/v1/files/${fileId}/content`);
+export const clipOf = (characterId) => media(`/v1/khayal/characters/${characterId}/content`);
+
+/** A browser sends no key for media: then they are fetched here. */
+function media(path) {
   if (!key.get()) return Promise.resolve(path);
   if (!blobs.has(path)) {
     const url = ask("GET", path).then((answer) => answer.blob()).then(URL.createObjectURL);

@@ -8,7 +8,7 @@ import { jobs } from "./jobs.js";
 import { startLibrary } from "./library.js";
 import { problem, readModels, ready } from "./models.js";
 import { complain, tell } from "./notices.js";
-import { addToCast, drawStoryboard, startStoryboard, useStoryboard } from "./storyboard.js";
+import { drawStoryboard, startStoryboard, useStoryboard } from "./storyboard.js";
 import { closeViewer, startViewer, view } from "./viewer.js";
 import { ACTS } from "./acts.js";
 
@@ -22,7 +22,7 @@ async function start() {
   startComposer();
   startLibrary((idea) => use({ prompt: idea }));
   startStoryboard();
-  startViewer({ reuse, cast });
+  startViewer({ reuse });
   jobs.addEventListener("lost", ({ detail }) => banner(detail.status === 401 ? "" : t("no-server")));
   jobs.addEventListener("reached", () => banner(ready().length ? "" : problem() || t("opening")));
   addEventListener("hashchange", route);
@@ -89,29 +89,31 @@ function reuse(job) {
   const settings = { ...job.settings, seed: made.seed ?? job.settings.seed, model: job.model };
   settings.size ??= made.size;
   settings.seconds ??= job.task === "generate" || job.task === "animate" ? made.seconds : undefined;
-  if (job.task === "storyboard") {
-    const cast = (settings.cast ?? []).map((one, index) => ({ ...one, clip: job.sources[`cast[${index}].clip`] }));
-    useStoryboard({ ...settings, cast });
+  const characters = charactersOf(job);
+  const image = characters.length ? settings.shots[0].image : settings.image;
+  const pictures = settings.keyframes ?? (image ? [[0, image]] : []);
+  const isAct = ACTS.includes(job.task) && !settings.keyframes;
+  if (job.task === "storyboard" && !characters.length) {
+    useStoryboard(settings);
     location.hash = "#/storyboard";
-  } else if (ACTS.includes(job.task)) {
-    const source = job.sources.clip ?? job.sources.first;
-    if (!source) return tell(t("no-source"));
-    nextAct = { task: job.task, settings: { ...settings, other: job.sources.second } };
+  } else if (isAct) {
+    const source = settings.clip?.id ?? settings.first?.id;
+    if (!source?.startsWith("video_")) return tell(t("no-source"));
+    nextAct = { task: job.task, settings: { ...settings, other: settings.second?.id } };
     location.hash = `#/${source}`;
   } else {
     location.hash = "#/";
     closeViewer();
-    use(settings);
-    if (job.task === "animate") tell(t("picture-again"));
+    use({ ...settings, prompt: job.prompt, characters, pictures: pictures.map(([second, { id }]) => [second, id]) });
+    if (!pictures.length && (job.task === "animate" || job.task === "fill")) tell(t("picture-again"));
   }
   return undefined;
 }
 
-/** Whom a result shows, among the cast of the storyboard. */
-function cast(job) {
-  location.hash = "#/storyboard";
-  route(); // at once: what is hidden takes no focus
-  addToCast(job.id);
+/** Those whom a prompt of the Videos API names; it became a storyboard of one shot, whose cast are they. */
+function charactersOf({ settings: { shots = [], cast = [] } }) {
+  const isNamed = (one, index) => one.name === `c${index}` && one.clip?.id.startsWith("char_");
+  return shots.length === 1 && cast.every(isNamed) ? cast.map((one) => ({ id: one.clip.id, name: one.description })) : [];
 }
 
 function startSwitches() {

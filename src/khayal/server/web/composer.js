@@ -1,15 +1,18 @@
-// The prompt box: a sentence becomes a video; with a picture, the picture comes alive.
+// The prompt box: a sentence becomes a video; with pictures, they come alive; with characters, it shows them.
 
 import * as api from "./api.js";
-import { button, byId, choice, el, field, growing } from "./dom.js";
+import { chooseCharacter } from "./characters.js";
+import { button, byId, choice, el, field, growing, icon } from "./dom.js";
 import { number, onLanguage, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
+import { keyframes } from "./keyframes.js";
 import { can, model } from "./models.js";
 import { complain, say, tell } from "./notices.js";
 import { chooseSize, chosenSize, finer, given, modelChoice, numeric, read, sizeChoice } from "./settings.js";
-import { acceptStills, still } from "./stills.js";
+import { acceptStills, sent } from "./stills.js";
 
 const MOST_VARIATIONS = 4;
+const MOST_CHARACTERS = 8;
 
 let parts = null;
 
@@ -17,7 +20,7 @@ let parts = null;
 export function startComposer() {
   draw();
   const form = byId("composer");
-  acceptStills(form, { take: (file) => parts.picture.take(file) });
+  acceptStills(form, (file) => parts.pictures.take(file));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     send();
@@ -34,12 +37,14 @@ export function startComposer() {
 
 /** Draw it anew, for another language or when the models are known. */
 export function draw() {
-  const before = parts && { ...all(), url: parts.picture.url, isOpen: !parts.drawer.hidden, touched: parts.touched };
+  const before = parts && { ...all(), isOpen: !parts.drawer.hidden, touched: parts.touched };
   const prompt = growing({ name: "prompt", maxlength: 32000, placeholder: t("prompt-hint"), "aria-label": t("prompt") });
-  const picture = still({ label: t("add-picture"), onchange: () => verb() });
   const models = modelChoice(() => fit());
   const size = sizeChoice();
   const length = numeric({ min: 0.1, max: 60, step: "any", value: model()?.seconds ?? 4 });
+  const pictures = keyframes({ length: () => read(length) ?? 0, onchange: () => parts && verb() });
+  const cast = el("ul", { class: "chips", "aria-label": t("characters") });
+  const person = button({ label: t("show-character"), image: "character", kind: "icon quiet", onclick: choose });
   const counts = Array.from({ length: MOST_VARIATIONS }, (_, index) => [String(index + 1), number(index + 1)]);
   const variations = choice(counts, "1");
   const fine = finer();
@@ -47,12 +52,14 @@ export function draw() {
   const toggle = button({ label: t("finer"), image: "sliders", kind: "icon quiet", "aria-expanded": "false", "aria-controls": "finer" });
   toggle.addEventListener("click", () => open(drawer.hidden));
   const submit = button({ text: t("generate"), image: "send", kind: "primary", type: "submit" });
-  parts = { prompt, picture, models, size, length, variations, fine, drawer, toggle, submit, touched: before?.touched ?? false };
+  parts = { prompt, pictures, cast, person, models, size, length, variations, fine, drawer, toggle, submit, touched: before?.touched ?? false };
   length.addEventListener("input", () => (parts.touched = true));
   size.addEventListener("change", () => (parts.touched = true));
   byId("composer").replaceChildren(
     drawer,
-    el("div", { class: "sentence" }, picture, prompt),
+    pictures,
+    cast,
+    el("div", { class: "sentence" }, pictures.add, person, prompt),
     el("div", { class: "knobs" },
       models ? field(t("model"), models, { kind: "knob" }) : null,
       field(t("size"), size, { kind: "knob shape" }),
@@ -62,13 +69,9 @@ export function draw() {
       submit,
     ),
   );
-  if (before) {
-    if (!before.touched) Object.assign(before, { size: undefined, seconds: undefined });
-    use(before, false);
-    if (before.url) picture.show(before.url);
-    open(before.isOpen);
-  }
-  verb();
+  if (before && !before.touched) Object.assign(before, { size: undefined, seconds: undefined });
+  use(before ?? {}, false);
+  open(Boolean(before?.isOpen));
 }
 
 /** Put a prompt and settings into the box. */
@@ -79,6 +82,10 @@ export function use(settings, takesFocus = true) {
   if (settings.variations) parts.variations.value = settings.variations;
   if (parts.models && settings.model) parts.models.value = settings.model;
   parts.fine.write(settings);
+  parts.pictures.write(settings.pictures ?? []);
+  parts.cast.replaceChildren();
+  (settings.characters ?? []).forEach(show);
+  verb();
   if (!takesFocus) return;
   parts.touched = true;
   open(["seed", "steps", "guidance", "negative"].some((name) => settings[name] !== undefined && settings[name] !== null));
@@ -90,12 +97,47 @@ function open(isOpen) {
   parts.toggle.setAttribute("aria-expanded", String(isOpen));
 }
 
-const task = () => (parts.picture.url ? "animate" : "generate");
+async function choose() {
+  const one = await chooseCharacter();
+  if (!one) return;
+  show(one);
+  const { prompt } = parts;
+  if (!prompt.value.toLowerCase().includes(one.name.toLowerCase())) prompt.write(`${prompt.value.trimEnd()} ${one.name} `.trimStart());
+  prompt.focus();
+}
+
+/** Somebody whom the video is to show; pressed, they are left out again. */
+function show(one) {
+  if (characters().some((other) => other.id === one.id)) return;
+  const leave = () => {
+    item.remove();
+    verb();
+    parts.person.focus();
+  };
+  const label = t("leave-out", { name: one.name });
+  const chip = el("button", { type: "button", title: label, "aria-label": label, onclick: leave }, icon("character"), el("span", { dir: "auto" }, one.name), icon("close"));
+  const item = el("li", {}, chip);
+  item.character = one;
+  parts.cast.append(item);
+  verb();
+}
+
+const characters = () => [...parts.cast.children].map((item) => item.character);
+
+function task() {
+  const pictures = parts.pictures.read();
+  if (!pictures.length) return "generate";
+  return pictures.length === 1 && pictures[0][0] === 0 ? "animate" : "fill";
+}
 
 function verb() {
   const name = task();
+  const hasCast = characters().length > 0;
+  parts.cast.hidden = !hasCast;
+  parts.person.hidden = !can("storyboard", parts.models?.value);
+  parts.person.disabled = characters().length >= MOST_CHARACTERS;
   parts.submit.querySelector("span").textContent = t(name);
-  parts.submit.disabled = !can(name, parts.models?.value);
+  parts.submit.disabled = !can(hasCast ? "storyboard" : name, parts.models?.value);
 }
 
 function fit() {
@@ -115,26 +157,30 @@ function all() {
     seconds: read(parts.length),
     variations: parts.variations.value,
     model: parts.models?.value,
+    pictures: parts.pictures.read(),
+    characters: characters(),
     ...parts.fine.read(),
   };
 }
 
 async function send() {
   if (parts.submit.disabled) return;
-  const { variations, ...fields } = all();
-  if (!fields.prompt.trim() && task() === "generate") {
+  if (!parts.prompt.value.trim() && (task() === "generate" || characters().length)) {
     tell(t("say-what"));
     parts.prompt.focus();
     return;
   }
-  const name = task();
-  if (name === "animate") fields.image = { url: parts.picture.url };
+  if (task() === "fill" && characters().length) {
+    tell(t("not-together"));
+    return;
+  }
   parts.submit.disabled = true;
   location.hash = "#/";
   try {
+    if (!(await sent())) return;
+    const { variations, seed, ...settings } = all();
     for (let index = 0; index < Number(variations); index += 1) {
-      const seed = fields.seed === undefined ? undefined : fields.seed + index;
-      jobs.add(await api.make(name, given({ ...fields, seed })));
+      jobs.add(await make({ ...settings, seed: seed === undefined ? undefined : seed + index }));
     }
     scrollTo({ top: 0, behavior: "smooth" });
     say(t(Number(variations) > 1 ? "are-begun" : "is-begun"));
@@ -144,4 +190,26 @@ async function send() {
     parts.submit.disabled = false;
     verb();
   }
+}
+
+/** In khayal's words, or, where there are characters, in those of the Videos API, which knows them. */
+function make({ pictures, characters: cast, ...settings }) {
+  const images = pictures.map(([second, id]) => [second, { id }]);
+  if (!cast.length) {
+    const own = { animate: { image: images[0]?.[1] }, fill: { keyframes: images } }[task()];
+    return api.make(task(), given({ ...settings, ...own }));
+  }
+  const card = model(settings.model);
+  return api.create(given({
+    prompt: settings.prompt,
+    model: settings.model,
+    size: (settings.size ?? card.size).join("x"),
+    seconds: String(settings.seconds ?? card.seconds),
+    seed: settings.seed,
+    num_inference_steps: settings.steps,
+    guidance_scale: settings.guidance,
+    negative_prompt: settings.negative,
+    input_reference: images.length ? { file_id: pictures[0][1] } : undefined,
+    characters: cast.map(({ id }) => ({ id })),
+  }));
 }

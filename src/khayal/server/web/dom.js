@@ -40,7 +40,7 @@ const PATHS = {
   send: "M12 19V5m-6 6l6-6 6 6",
   extend: "M3 6h9v12H3zM16 12h5m-2.5-2.5L21 12l-2.5 2.5",
   fill: "M3 6h5v12H3zM16 6h5v12h-5zM10 9h4m-4 3h4m-4 3h4",
-  person: "M12 4a4 4 0 100 8 4 4 0 000-8zM4.5 20a7.5 7.5 0 0115 0",
+  character: "M12 4a4 4 0 100 8 4 4 0 000-8zM4.5 20a7.5 7.5 0 0115 0",
   loop: "M17 4l3 3-3 3M4 11V9a2 2 0 012-2h14M7 20l-3-3 3-3m13-1v2a2 2 0 01-2 2H4",
   connect: "M3 7h6v10H3zM15 7h6v10h-6zM9 12h6",
   remix: "M5 19L16 8m-2-2l4 4M17 3v3m-1.5-1.5h3M6 5v4M4 7h4M18 15v4m-2-2h4",

@@ -1,59 +1,84 @@
-// Pictures that the user gives: chosen, dropped or pasted.
+// Pictures that the user gives: chosen, dropped or pasted. The server keeps them, and the page names them by their ids.
 
+import * as api from "./api.js";
 import { button, el } from "./dom.js";
 import { t } from "./i18n.js";
-import { complain } from "./notices.js";
+import { complain, tell } from "./notices.js";
 
 const MOST_BYTES = 24 << 20;
+const onTheirWay = new Set();
 
-/** A file as a data: URL, which the API takes in place of an upload. */
-function asUrl(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(new Error(t("unreadable")));
-    reader.readAsDataURL(file);
+/** Wait until every picture is with the server; false where one could not be sent. */
+export const sent = async () => (await Promise.all(onTheirWay)).every(Boolean);
+
+/** Choose files in the browser's own way; `take` is given each. */
+export function chooser({ label, take, ...rest }) {
+  const input = el("input", { type: "file", accept: "image/*", class: "hidden", tabindex: -1, "aria-hidden": "true", ...rest });
+  const open = button({ label, image: "image", kind: "icon quiet", onclick: () => input.click() });
+  input.addEventListener("change", () => {
+    [...input.files].forEach(take);
+    input.value = ""; // the same may be chosen again
   });
+  return { input, open };
 }
 
-/** A place for one picture, with `url`, `show(url)`, `clear()` and `take(file)`. */
+/** A place for one picture, with its `fileId`, `show(id)`, `clear()` and `take(file)`; a label adds a button to choose it. */
 export function still({ label, onchange = () => {} }) {
-  const input = el("input", { type: "file", accept: "image/*", class: "hidden", tabindex: -1, "aria-hidden": "true" });
-  const open = button({ label, image: "image", kind: "icon quiet", onclick: () => input.click() });
+  const { input = null, open = null } = label ? chooser({ label, take: (file) => box.take(file) }) : {};
   const image = el("img", { alt: t("your-picture") });
-  const drop = button({ label: t("remove-picture"), image: "close", kind: "icon over", onclick: () => box.clear() });
+  const drop = button({ label: t("remove-picture"), image: "close", kind: "icon over", onclick: () => { box.clear(); open?.focus(); } });
   const chosen = el("div", { class: "chosen", hidden: true }, image, drop);
-  const box = el("div", { class: "still" }, input, open, chosen);
-  const show = (url) => {
-    box.url = url;
-    image.src = url ?? "";
-    if (!url) image.removeAttribute("src");
+  const box = el("div", { class: "still" }, [input, open, chosen]);
+  const see = (url) => {
+    if (url) image.src = url;
+    else image.removeAttribute("src");
     chosen.hidden = !url;
-    open.hidden = Boolean(url);
-    onchange(url);
+    if (open) open.hidden = Boolean(url);
   };
-  box.url = null;
-  box.show = show;
+  box.fileId = null;
   box.clear = () => {
-    input.value = "";
-    show(null);
-    open.focus();
+    box.fileId = null;
+    see(null);
+    onchange();
   };
-  box.take = async (file) => {
+  box.show = async (id) => {
+    box.fileId = id;
+    image.onerror = () => { box.clear(); tell(t("picture-again")); };
+    const url = await api.pictureOf(id).catch(image.onerror);
+    if (url && box.fileId === id) see(url);
+  };
+  box.take = (file) => {
+    const way = send(file);
+    onTheirWay.add(way);
+    return way.finally(() => onTheirWay.delete(way));
+  };
+
+  async function send(file) {
     try {
       if (!file.type.startsWith("image/")) throw new Error(t("no-picture"));
       if (file.size > MOST_BYTES) throw new Error(t("too-large"));
-      show(await asUrl(file));
+      image.onerror = null;
+      const url = URL.createObjectURL(file);
+      image.onload = () => URL.revokeObjectURL(url);
+      see(url);
+      box.setAttribute("aria-busy", "true");
+      box.fileId = await api.upload(file);
+      onchange();
+      return true;
     } catch (error) {
+      box.clear();
       complain(error);
+      return false;
+    } finally {
+      box.removeAttribute("aria-busy");
     }
-  };
-  input.addEventListener("change", () => input.files[0] && box.take(input.files[0]));
+  }
+
   return box;
 }
 
 /** Let pictures be dropped on, and pasted into, an element. */
-export function acceptStills(element, box) {
+export function acceptStills(element, take) {
   element.addEventListener("dragover", (event) => {
     if (![...event.dataTransfer.items].some((item) => item.kind === "file")) return;
     event.preventDefault();
@@ -61,13 +86,9 @@ export function acceptStills(element, box) {
   });
   for (const name of ["dragleave", "drop"]) element.addEventListener(name, () => element.classList.remove("dropping"));
   element.addEventListener("drop", (event) => {
-    const [file] = event.dataTransfer.files;
-    if (!file) return;
+    if (!event.dataTransfer.files.length) return;
     event.preventDefault();
-    box.take(file);
+    [...event.dataTransfer.files].forEach(take);
   });
-  element.addEventListener("paste", (event) => {
-    const [file] = event.clipboardData.files;
-    if (file) box.take(file);
-  });
+  element.addEventListener("paste", (event) => [...event.clipboardData.files].forEach(take));
 }

@@ -1,16 +1,18 @@
 // The storyboard: shots as cards on a timeline, and the cast that they share.
 
 import * as api from "./api.js";
+import { asCast, castRow } from "./cast.js";
+import { chooseCharacter } from "./characters.js";
 import { button, byId, direction, el, field, growing } from "./dom.js";
 import { number, onLanguage, seconds as told, t } from "./i18n.js";
 import { jobs } from "./jobs.js";
 import { can, model } from "./models.js";
 import { complain, say } from "./notices.js";
 import { chooseSize, chosenSize, finer, given, modelChoice, sizeChoice } from "./settings.js";
-import { castRow } from "./cast.js";
 import { shotCard } from "./shot.js";
+import { sent } from "./stills.js";
 
-const KEPT = "khayal-storyboard";
+const KEPT = "khayal-board";
 const MOST_SHOTS = 24;
 
 let board = null;
@@ -27,14 +29,6 @@ export function useStoryboard(settings) {
   keep();
 }
 
-/** Put somebody whom a video shows into the cast; their name is asked for. */
-export function addToCast(clip) {
-  const settings = read();
-  draw({ ...settings, cast: [...settings.cast, { clip }] });
-  keep();
-  board.cast.lastElementChild.querySelector("input").focus();
-}
-
 /** Draw it anew when the models are known. */
 export const drawStoryboard = () => draw(read());
 
@@ -46,7 +40,7 @@ function kept() {
   }
 }
 
-const keep = () => localStorage.setItem(KEPT, JSON.stringify(read(), (name, value) => (name === "image" ? undefined : value)));
+const keep = () => localStorage.setItem(KEPT, JSON.stringify(read()));
 
 function draw(settings) {
   const own = model()?.seconds ?? 4;
@@ -73,6 +67,10 @@ function draw(settings) {
     arrange();
     if (takesFocus) made.focusPrompt();
   };
+  const choose = async () => {
+    const one = await chooseCharacter();
+    if (one) person(asCast(one), true);
+  };
   const form = el("form", { novalidate: true, oninput: arrange, onsubmit: send },
     el("header", { class: "board-head" },
       el("div", {}, el("h1", { id: "storyboard-title" }, t("storyboard")), el("p", {}, t("storyboard-says"))),
@@ -85,7 +83,10 @@ function draw(settings) {
         el("legend", {}, t("cast")),
         el("p", { class: "says" }, t("cast-says")),
         cast,
-        button({ text: t("add-cast"), image: "plus", kind: "quiet", onclick: () => person({}, true) }),
+        el("div", { class: "row" },
+          button({ text: t("add-cast"), image: "plus", kind: "quiet", onclick: () => person({}, true) }),
+          button({ text: t("add-character"), image: "character", kind: "quiet", onclick: choose }),
+        ),
       ),
       el("fieldset", {},
         el("legend", {}, t("whole")),
@@ -100,6 +101,7 @@ function draw(settings) {
     const row = castRow(one, arrange);
     cast.append(row);
     if (takesFocus) row.querySelector("input").focus();
+    arrange();
   };
   byId("storyboard").replaceChildren(form);
   (settings.cast ?? []).forEach((one) => person(one, false));
@@ -154,11 +156,9 @@ function read() {
 
 async function send(event) {
   event.preventDefault();
+  if (!(await sent())) return;
   const { shots, cast, ...rest } = read();
-  const told = shots.map((shot) => given({ ...shot, image: shot.image ? { url: shot.image } : undefined }));
-  const people = cast
-    .filter((one) => one.name || one.description || one.clip)
-    .map((one) => given({ ...one, image: one.image && { url: one.image }, clip: one.clip && { id: one.clip } }));
+  const people = cast.filter((one) => one.name || one.description || one.clip).map(given);
   const empty = shots.findIndex((shot) => !shot.prompt.trim());
   board.wrong.hidden = true;
   if (empty >= 0) {
@@ -168,7 +168,7 @@ async function send(event) {
   }
   board.submit.disabled = true;
   try {
-    const made = await api.make("storyboard", given({ ...rest, prompt: rest.prompt || undefined, shots: told, cast: people.length ? people : undefined }));
+    const made = await api.make("storyboard", given({ ...rest, prompt: rest.prompt || undefined, shots: shots.map(given), cast: people.length ? people : undefined }));
     jobs.add(made);
     say(t("is-begun"));
     location.hash = "#/";

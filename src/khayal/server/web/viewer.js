@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { actForm, actsOf } from "./acts.js";
 import { cancel, notesOf, problemOf, progress, ratio, title } from "./card.js";
+import { characterForm } from "./characters.js";
 import { button, byId, direction, el } from "./dom.js";
 import { forming } from "./forming.js";
 import { number, onLanguage, seconds, t, when } from "./i18n.js";
@@ -16,7 +17,7 @@ let shown = null;
 let update = () => {};
 let on = {};
 
-/** `reuse` is given a job whose settings are wanted again, `cast` one that shows somebody for a storyboard. */
+/** `reuse` is given a job whose settings are wanted again. */
 export function startViewer(listeners) {
   on = listeners;
   const dialog = byId("viewer");
@@ -127,23 +128,27 @@ function deeds(job, player, act) {
   if (!isOver(job)) return el("div", { class: "row" }, button({ text: t("cancel"), image: "stop", onclick: () => cancel(job.id) }), again);
   const drop = button({ label: t("delete"), image: "trash", kind: "danger icon", onclick: () => remove(job) });
   if (job.status === "failed" || job.is_expired) return el("div", { class: "row" }, again, drop);
+  const formOf = (task, settings) => {
+    if (task === "character") return characterForm(job, () => open("character"));
+    return actForm(task, job, { player, settings, onsent: (made) => (location.hash = `#/${made.id}`) });
+  };
   const open = (task, settings) => {
     const isSame = place.dataset.task === task && !settings;
     place.dataset.task = isSame ? "" : task;
     for (const one of tabs) one.setAttribute("aria-expanded", String(!isSame && one.dataset.task === task));
-    place.replaceChildren(...(isSame ? [] : [actForm(task, job, { player, settings, onsent: (made) => (location.hash = `#/${made.id}`) })]));
+    place.replaceChildren(...(isSame ? [] : [formOf(task, settings)]));
     place.querySelector("textarea, input, select")?.focus();
     place.scrollIntoView({ block: "nearest" });
   };
-  const tabs = actsOf(job).map((task) => {
+  const others = can("storyboard", job.model) ? ["character"] : [];
+  const tabs = [...actsOf(job), ...others].map((task) => {
     const tab = button({ text: t(task), image: task, "aria-expanded": "false", onclick: () => open(task) });
     tab.dataset.task = task;
     return tab;
   });
   const load = button({ text: t("download"), image: "download", onclick: () => download(job) });
-  const keep = button({ text: t("cast"), label: t("to-cast"), image: "person", onclick: () => on.cast(job) });
   const whole = el("div", { class: "deeds" },
-    el("div", { class: "acts", role: "group", "aria-label": t("make-more") }, tabs, can("storyboard", job.model) ? keep : null),
+    el("div", { class: "acts", role: "group", "aria-label": t("make-more") }, tabs),
     place,
     el("div", { class: "row" }, load, again, drop),
   );

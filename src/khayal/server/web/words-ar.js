@@ -25,13 +25,26 @@ export const ar = {
 
   // the prompt box
   prompt: "الوصف", "prompt-hint": "صِف ما يحدث…", "add-picture": "ابدأ بصورة",
-  "your-picture": "الصورة التي يبدأ بها", "remove-picture": "أزل الصورة",
+  "another-picture": "أضف صورة لوقت آخر", "your-picture": "صورتك", "remove-picture": "أزل الصورة",
+  "at-second": "عند الثانية", "picture-at": "الصورة {number}: عند الثانية",
+  "picture-says": "يبدأ المقطع بهذه الصورة. أضف أخرى لينتقل من واحدة إلى التالية.",
+  "pictures-say": "يمرّ المقطع بكلّ صورة عند ثانيتها.",
   model: "النموذج", size: "الأبعاد", length: "الثواني", variations: "النسخ", finer: "إعدادات أخرى",
   "own-size": "الأصل", wide: "أفقي", tall: "عمودي", square: "مربّع",
   seed: "البذرة", any: "أيّ", steps: "الخطوات", guidance: "التوجيه", negative: "ابتعد عن",
   "say-what": "قل ما يُظهره المقطع.", "is-begun": "يجري تخيّله الآن.", "are-begun": "يجري تخيّلها الآن.",
   "no-picture": "ليست هذه صورة.", "too-large": "الصورة كبيرة جدًّا: 24 م.ب على الأكثر.",
-  unreadable: "لا يمكن قراءة الصورة.", "picture-again": "أضف الصورة من جديد: لم تُحفظ.",
+  unreadable: "لا يمكن قراءة الصورة.", "picture-again": "أضف الصورة من جديد: لم تعد محفوظة.",
+
+  // characters
+  character: "شخصية", characters: "الشخصيات", "show-character": "أظهر شخصية", "leave-out": "اترك {name}",
+  "character-says": "يحفظ من يُظهره هذا المقطع، ليظهر من جديد في مقاطع أخرى.",
+  "keep-character": "احفظ", "name-hint": "أفضل الأسماء ما يصف الشكل: كرة حمراء.",
+  "say-name": "أعطها اسمًا.", "choose-clip": "مقطع يُظهرها", "no-clip": "اختر مقطعًا.", "is-kept": "حُفظت «{name}». يمكن الآن إظهارها في الأوصاف ولوحات القصة.",
+  nobody: "لا شخصية محفوظة بعد. افتح مقطعًا واضغط «شخصية»، أو ابدأ من هنا:",
+  "keep-from-file": "احفظ واحدة من مقطع لديك",
+  "delete-character": "احذف {name}", "sure-character": "أتحذف «{name}» نهائيًّا؟",
+  "not-together": "لا تجتمع الشخصيات مع صور عدّة: اترك أحدهما.",
 
   // how far it is
   progress: "التقدّم", waiting: "ينتظر", "before-it": "قبله {count}", beginning: "يقرأ الوصف",
@@ -40,7 +53,7 @@ export const ar = {
   "is-ready": "جاهز: {title}", "was-cancelled": "أُلغي.",
 
   // a result
-  download: "نزّل", again: "استعمل ثانيةً", "to-cast": "أضفه إلى الشخصيات في لوحة القصة", delete: "احذف", keep: "أبقِه", sure: "أتحذف هذا المقطع نهائيًّا؟",
+  download: "نزّل", again: "استعمل ثانيةً", delete: "احذف", keep: "أبقِه", sure: "أتحذف هذا المقطع نهائيًّا؟",
   deleted: "حُذف.", "make-more": "اصنع منه غيره", notes: "ملاحظات", source: "ما صُنع منه",
   lasts: "الطول", rate: "المعدّل", fps: "{rate} إطار/ث", "made-at": "صُنع بأبعاد", made: "صُنع", took: "استغرق", strength: "القوّة",
   "no-source": "ما صُنع منه ليس مقطعًا في هذه المكتبة.",
@@ -55,7 +68,7 @@ export const ar = {
   "shot-hint": "ما تُظهره هذه اللقطة…", "first-picture": "الصورة الأولى", earlier: "قدّمها", later: "أخّرها",
   "remove-shot": "أزل اللقطة", "goes-on": "تستمرّ بلا قطع", "add-shot": "أضف لقطة",
   total: "المجموع {seconds}", "empty-shot": "اللقطة {number} بلا وصف بعد.",
-  cast: "الشخصيات", "cast-says": "سمِّ شخصية مرّة واحدة، ثم اكتب {name} في أيّ لقطة لتظهر فيها.", "add-cast": "أضف شخصية",
+  cast: "الشخصيات", "cast-says": "سمِّ شخصية مرّة واحدة، ثم اكتب {name} في أيّ لقطة لتظهر فيها.", "add-cast": "أضف شخصية", "add-character": "أضف شخصية محفوظة",
   name: "الاسم", looks: "كيف تبدو", "cast-picture": "صورة لها", "cast-video": "المقطع الذي يُظهرها", "remove-cast": "أزلها من الشخصيات",
   whole: "للكلّ", everywhere: "يُقال عن كلّ لقطة",
 

@@ -25,13 +25,26 @@ export const en = {
 
   // the prompt box
   prompt: "Prompt", "prompt-hint": "Describe what happens…", "add-picture": "Begin with a picture",
-  "your-picture": "The picture that it begins with", "remove-picture": "Remove the picture",
+  "another-picture": "Add a picture for another time", "your-picture": "Your picture", "remove-picture": "Remove the picture",
+  "at-second": "at second", "picture-at": "Picture {number}: at second",
+  "picture-says": "The video begins with this picture. Add another, and it leads from one to the next.",
+  "pictures-say": "The video passes through each picture at its second.",
   model: "Model", size: "Size", length: "Seconds", variations: "Variations", finer: "More settings",
   "own-size": "native", wide: "wide", tall: "tall", square: "square",
   seed: "Seed", any: "any", steps: "Steps", guidance: "Guidance", negative: "Keep away from",
   "say-what": "Say what the video shows.", "is-begun": "It is being imagined.", "are-begun": "They are being imagined.",
   "no-picture": "That is not a picture.", "too-large": "The picture is too large: 24 MB at most.",
-  unreadable: "The picture cannot be read.", "picture-again": "Add the picture again: it was not kept.",
+  unreadable: "The picture cannot be read.", "picture-again": "Add the picture again: it is not kept any more.",
+
+  // characters
+  character: "Character", characters: "Characters", "show-character": "Show a character", "leave-out": "Leave {name} out",
+  "character-says": "Keeps whom this video shows, to be shown again in other videos.",
+  "keep-character": "Keep", "name-hint": "A name that says what it looks like works best: red ball.",
+  "say-name": "Give it a name.", "choose-clip": "A clip that shows it", "no-clip": "Choose a clip.", "is-kept": "“{name}” is kept. Prompts and storyboards can show it now.",
+  nobody: "None is kept yet. Open a video and press “Character”, or begin here:",
+  "keep-from-file": "Keep one from a clip of your own",
+  "delete-character": "Delete {name}", "sure-character": "Delete “{name}” for good?",
+  "not-together": "Characters do not go with several pictures: leave one of the two out.",
 
   // how far it is
   progress: "Progress", waiting: "Waiting", "before-it": "{count} before it", beginning: "Reading the prompt",
@@ -40,7 +53,7 @@ export const en = {
   "is-ready": "Ready: {title}", "was-cancelled": "It was cancelled.",
 
   // a result
-  download: "Download", again: "Use again", "to-cast": "Add to the cast of the storyboard", delete: "Delete", keep: "Keep", sure: "Delete this video for good?",
+  download: "Download", again: "Use again", delete: "Delete", keep: "Keep", sure: "Delete this video for good?",
   deleted: "It was deleted.", "make-more": "Make another from it", notes: "Notes", source: "What it was made from",
   lasts: "Length", rate: "Rate", fps: "{rate} fps", "made-at": "Made at", made: "Made", took: "Took", strength: "Strength",
   "no-source": "What it was made from is not a video of this library.",
@@ -55,7 +68,7 @@ export const en = {
   "shot-hint": "What this shot shows…", "first-picture": "First picture", earlier: "Move earlier", later: "Move later",
   "remove-shot": "Remove the shot", "goes-on": "Goes on without a cut", "add-shot": "Add a shot",
   total: "{seconds} in all", "empty-shot": "Shot {number} has no prompt yet.",
-  cast: "Cast", "cast-says": "Name somebody once; write {name} in any shot to show them.", "add-cast": "Add somebody",
+  cast: "Cast", "cast-says": "Name somebody once; write {name} in any shot to show them.", "add-cast": "Add somebody", "add-character": "Add a kept character",
   name: "Name", looks: "What they look like", "cast-picture": "A picture of them", "cast-video": "The video that shows them", "remove-cast": "Remove from the cast",
   whole: "For the whole", everywhere: "Said of every shot",
 
