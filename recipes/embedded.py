@@ -2,12 +2,13 @@
 
     khayal train recipes.embedded:frames --out RUN           clips as frames: for the autoencoder
     khayal train recipes.embedded:tokenizer --out RUN        from the captions of those clips
-    khayal train recipes.embedded:autoencoder --out RUN      3.3M parameters, 24 channels at 1/16
-    khayal train recipes.embedded:encode --out RUN           more clips, as latents: about 75 kB each
-    khayal train recipes.embedded:transformer --out RUN      9.1M parameters, with a text encoder of 1.6M
+    khayal train recipes.embedded:autoencoder --out RUN      5.1M parameters, 32 channels at 1/16
+    khayal train recipes.embedded:comprehension --out RUN    the text encoder, 1.6M, on their captions
+    khayal train recipes.embedded:encode --out RUN           all clips, as latents: about 100 kB each
+    khayal train recipes.embedded:transformer --out RUN      9.1M parameters
 
-`runs/embedded.sh` does all of it. The whole checkpoint is 28 MB in bfloat16. The dial of the world has to
-be the same in all stages; --set dial=1 makes the smallest world.
+`runs/embedded.sh` does all of it. The whole checkpoint is 31 MB in bfloat16. The dials of the world have to
+be the same in all stages; --set dials=1 makes the smallest world.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ from khayal.train.source import Passage
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
 from khayal.world.captions import LANGUAGES, LENGTHS, caption
 from khayal.world.clips import Passage as WorldPassage
+from khayal.world.clips import render_clip
+from khayal.world.draw import Request
 from khayal.world.facts import facts_of
 from khayal.world.truth import Truth
+from khayal.world.workers import in_order
 
 FPS, SECONDS, SIDE = 12, 4.0, 128
 NUM_FRAMES = round(FPS * SECONDS)
@@ -53,8 +57,8 @@ TEXT_WIDTH = 192
 TEXT_LENGTH = 40
 """Tokens of a prompt. Wan pads a prompt with zeros and attends to them, so that length dilutes it: of 96
 tokens, 75 to 90% of the attention went to the padding of captions that have 10 to 32."""
-DIALS = "12"
-"""Clips of these dials in turn: the small world is learned first, the larger one beside it."""
+DIALS = "1233"
+"""Clips of these dials in turn: what is said of a small world is met in the large one too."""
 SEED = 0
 NUM_WORDINGS = 4
 """Of each caption, drawn anew from what is known of the clip."""
@@ -66,12 +70,12 @@ PROMPTS = (
     "كرة صفراء تتدحرج على الثلج",
 )
 
-AUTOENCODER = ChunkAutoencoderConfig()  # its defaults were made for this
+AUTOENCODER = ChunkAutoencoderConfig(latent_channels=32, widths=(96, 160, 224))
 TEXT_ENCODER = UMT5EncoderConfig(
     vocab_size=NUM_TOKENS, d_model=TEXT_WIDTH, d_kv=32, d_ff=2 * TEXT_WIDTH, num_layers=3, num_heads=6
 )
 TRANSFORMER = TransformerConfig(
-    patch_size=(1, 2, 2),
+    patch_size=(1, 1, 1),
     num_attention_heads=4,
     attention_head_dim=64,
     in_channels=AUTOENCODER.latent_channels,
@@ -150,11 +154,17 @@ def decoder(run: Path, batch: int = 8, side: int = 64) -> TrainConfig:
 
 
 def encode(
-    run: Path, dials: str = DIALS, clips: int = 6000, workers: int = 2, mirrored: bool = True
+    run: Path,
+    dials: str = DIALS,
+    clips: int = 6000,
+    workers: int = 2,
+    mirrored: bool = True,
+    part: str = "1/1",
 ) -> EncodeConfig:
     """Clips as latents, each also as its mirror image; with --minutes, as many as there is time for.
 
-    The first are those of `frames`, which need not be rendered again.
+    The first are those of `frames`, which need not be rendered again. Several processes can share the
+    work: part=2/4 makes the second quarter.
     """
     return EncodeConfig(
         clips=kept(run / "frames", otherwise=world(dials, workers)),
@@ -163,6 +173,7 @@ def encode(
         autoencoder=run / "autoencoder" / "model",
         num_clips=clips,
         mirrored=mirror if mirrored else None,
+        part=part,
     )
 
 
@@ -185,7 +196,9 @@ def comprehension(run: Path, batch: int = 128, rate: float = 8e-3) -> TrainConfi
     return TrainConfig(
         objective=partial(Comprehension, shape, SEED),
         source=lambda: LabelledCaptions(
-            run / "encode", label=lambda told: labels_of(Truth.from_json(dict(told))), tell=tell
+            [run / "frames", run / "encode"],
+            label=lambda told: labels_of(Truth.from_json(dict(told))),
+            tell=tell,
         ),
         batch_size=batch,
         minutes=6,
@@ -219,7 +232,11 @@ def transformer(
         batch_size=batch,
         minutes=360,
         seed=SEED,
-        optimiser=OptimiserConfig(matrices=matrices, matrix_learning_rate=rate),  # type: ignore[arg-type]
+        optimiser=OptimiserConfig(
+            matrices=matrices,  # type: ignore[arg-type]
+            matrix_learning_rate=rate,
+            decay_share=0.3,
+        ),
         is_compiled=compiled,
     )
 
@@ -250,45 +267,37 @@ def world(dials: str, workers: int, seconds: float = SECONDS) -> ClipsFrom:
     """The physics world's training clips, rendered as they are asked for: each dial in its turn."""
 
     def clips(start: int) -> Iterator[Sample]:
-        from khayal.world import Request, stream
-
-        streams = []
-        for place, dial in enumerate(dials):
-            request = Request(size=(SIDE, SIDE), seconds=seconds, fps=FPS, dial=int(dial))
-            first = -(-(start - place) // len(dials))
-            streams.append(
-                stream(SEED, start=first, request=request, num_workers=max(1, workers // len(dials)))
-            )
-        try:
-            for number in itertools.count(start):
-                clip = next(streams[number % len(dials)])
-                yield Sample(
-                    frames=clip.frames,
-                    passages=tuple(worded(told, clip.truth) for told in clip.captions),
-                    truth=clip.truth.to_json(),
-                    focus=focus_of(clip.truth),
-                )
-        finally:
-            for one in streams:
-                one.close()  # type: ignore[attr-defined]  # stops the processes that render
+        return in_order(partial(rendered, dials, seconds), range(start, 1 << 62), workers)
 
     return clips
 
 
+def rendered(dials: str, seconds: float, number: int) -> Sample:
+    """One clip with all that is said of it; whoever renders it does that too."""
+    index, place = divmod(number, len(dials))
+    request = Request(size=(SIDE, SIDE), seconds=seconds, fps=FPS, dial=int(dials[place]))
+    clip = render_clip(request, SEED, index, is_segmented=False)
+    return Sample(
+        frames=clip.frames,
+        passages=tuple(worded(passage, clip.truth) for passage in clip.captions),
+        truth=clip.truth.to_json(),
+        focus=focus_of(clip.truth),
+    )
+
+
 def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
-    """Clips that were kept as frames, and then others."""
+    """Clips that were kept as frames, whose truth stays there, and then others."""
 
     def clips(start: int) -> Iterator[Sample]:
         reader = ShardReader(folder) if folder.exists() else None
         num_kept = len(reader) if reader else 0
         for number in range(start, num_kept):
             assert reader is not None
-            line = reader.lines[number]
+            line = reader.line(number)
             yield Sample(
-                frames=reader.read("frames", [number])[0].numpy(),
+                frames=reader.part("frames", number).numpy(),
                 passages=tuple(Passage(**told) for told in line["passages"]),
-                truth=line["truth"],
-                focus=focus_of(Truth.from_json(dict(line["truth"]))),
+                focus=reader.part("focus", number).numpy(),
             )
         yield from otherwise(max(start, num_kept))
 
@@ -352,7 +361,7 @@ def mirror(sample: Sample) -> Sample:
         for passage in sample.passages
     )
     return Sample(
-        frames=np.ascontiguousarray(sample.frames[:, :, ::-1]),
+        frames=sample.frames[:, :, ::-1],
         passages=passages,
         focus=None if sample.focus is None else np.ascontiguousarray(sample.focus[:, :, ::-1]),
     )
@@ -370,25 +379,19 @@ PROBE_SEED = 1000
 def probe_clips(run: Path, dials: str = DIALS, clips: int = 3000, workers: int = 2) -> KeepConfig:
     """Small clips with all that is known about them, of both splits: what the probe learns from."""
 
-    def labelled(start: int) -> Iterator[Sample]:
-        from khayal.world import Request, stream
-
-        streams = []
-        for place, dial in enumerate(dials):
-            request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=int(dial), split="all")
-            first = -(-(start - place) // len(dials))
-            share = max(1, workers // len(dials))
-            streams.append(stream(PROBE_SEED, start=first, request=request, num_workers=share))
-        try:
-            for number in itertools.count(start):
-                clip = next(streams[number % len(dials)])
-                yield Sample(frames=halved(clip.frames), passages=(), truth=clip.truth.to_json())
-        finally:
-            for one in streams:
-                one.close()  # type: ignore[attr-defined]  # stops the processes that render
+    def clips_from(start: int) -> Iterator[Sample]:
+        return in_order(partial(shown, dials), range(start, 1 << 62), workers)
 
     name = f"world dials {dials} seed {PROBE_SEED}, all combinations, at half size"
-    return KeepConfig(clips=labelled, name=name, num_clips=clips, per_shard=20)
+    return KeepConfig(clips=clips_from, name=name, num_clips=clips, per_shard=20)
+
+
+def shown(dials: str, number: int) -> Sample:
+    """One clip for the probe."""
+    index, place = divmod(number, len(dials))
+    request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=int(dials[place]), split="all")
+    clip = render_clip(request, PROBE_SEED, index, is_segmented=False)
+    return Sample(frames=halved(clip.frames), passages=(), truth=clip.truth.to_json())
 
 
 def halved(frames: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@
 #
 #   runs/embedded.sh                         the budget of two CPU cores: about ten hours
 #   SCALE=0.1 runs/embedded.sh               a tenth of every budget
-#   RUN=runs/out/gpu MINUTES_TRANSFORMER=27 BATCH=512 COMPILED=true runs/embedded.sh
+#   GPU=1 RUN=/dev/shm/khayal runs/embedded.sh             half an hour of one H100, 60 GB of memory for clips
 #   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer
 #   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 …       … and with its autoencoder as it is
 #
@@ -14,8 +14,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+if [ "${GPU:-0}" = 1 ]; then
+    # Clips are rendered on all cores while the autoencoder and the text encoder train on the first of them.
+    AHEAD=${AHEAD:-4800} CLIPS_FRAMES=${CLIPS_FRAMES:-20000} CLIPS_LATENTS=${CLIPS_LATENTS:-$CLIPS_FRAMES}
+    MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-4.5} MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-2.5}
+    MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-14} MINUTES_PROBE=${MINUTES_PROBE:-1.2}
+    BATCH=${BATCH:-256} RATE=${RATE:-5e-3} COMPILED=${COMPILED:-true} SHORT=${SHORT:-0} ENCODERS=${ENCODERS:-4}
+    CROPS=${CROPS:---set batch=32 --set side=128} CAPTIONS=${CAPTIONS:-512} PROBED=${PROBED:-64}
+fi
 RUN=${RUN:-runs/out/embedded}
-DIALS=${DIALS:-12}           # clips of these dials of the world in turn
+DIALS=${DIALS:-1233}         # clips of these dials of the world in turn
+AHEAD=${AHEAD:-0}            # the autoencoder begins when there are so many, and the rest is rendered meanwhile
 SCALE=${SCALE:-1}           # of all budgets below
 WORKERS=${WORKERS:-$(nproc)}
 CLIPS_FRAMES=${CLIPS_FRAMES:-480}      # kept as frames, for the autoencoder; 2.4 MB each
@@ -27,6 +36,11 @@ MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
 MINUTES_DECODER=${MINUTES_DECODER:-0}   # the decoder alone learns on; the transformer's export takes it
 BATCH=${BATCH:-32}
 MATRICES=${MATRICES:-muon}
+RATE=${RATE:-8e-3}          # of the matrices
+CROPS=${CROPS:-}            # other crops for the autoencoder
+CAPTIONS=${CAPTIONS:-128}   # in a step of comprehension
+PROBED=${PROBED:-10}        # clips in a step of the probe
+ENCODERS=${ENCODERS:-1}     # processes that encode
 COMPILED=${COMPILED:-false}
 FOCUS=${FOCUS:-4}           # how much more actors weigh in the loss at first
 SHORT=${SHORT:-0.25}        # share of the run that learns from pieces of clips
@@ -34,16 +48,17 @@ MINUTES_PROBE=${MINUTES_PROBE:-0}
 CLIPS_PROBE=${CLIPS_PROBE:-3000}
 PROMPTS=${PROMPTS:-512}     # of a table of the report; 0 writes none
 FROM=${FROM:-}              # a checkpoint to begin with
-SLICE=${SLICE:-}            # minutes after which a training stage stops, to be run again
+SLICE=${SLICE:-}            # minutes after which this call stops, to be run again
 
 scaled() { python3 -c "print(max(1e-3, $1 * $SCALE))"; }
 clips() { python3 -c "print(max(16, round($1 * min(1, $SCALE))))"; }
-stage() { echo "— $1" >&2; khayal train "recipes.embedded:$1" --out "$RUN" "${@:2}"; }
+left() { python3 -c "print(max(0.05, $SLICE - $SECONDS / 60))"; }
+stage() { echo "— $1, after $SECONDS s" >&2; khayal train "recipes.embedded:$1" --out "$RUN" "${@:2}"; }
 finished() { [ -f "$RUN/$1.done" ]; }
 train_stage() {
     finished "$1" && return
     local told
-    told=$(stage "$1" --resume --json ${SLICE:+--slice "$SLICE"} "${@:2}")
+    told=$(stage "$1" --resume --json ${SLICE:+--slice "$(left)"} "${@:2}")
     echo "$told" >&2
     if [[ $told != *'"is_finished": true'* ]]; then
         echo "$1 stopped for now; run this again to go on." >&2
@@ -70,19 +85,57 @@ if [ -n "$FROM" ] && [ ! -d "$RUN/tokenizer" ]; then
         touch "$RUN/frames.done" "$RUN/autoencoder.done"
     fi
 fi
-train_stage frames --set dials="$DIALS" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_FRAMES")"
+render() {
+    local -x OMP_NUM_THREADS=1
+    train_stage frames --set dials="$DIALS" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_FRAMES")"
+    [ "$MINUTES_PROBE" = 0 ] || train_stage probe_clips --set dials="$DIALS" --set workers="$WORKERS" \
+        --set clips="$(clips "$CLIPS_PROBE")"
+}
+judge() {
+    [ "$MINUTES_PROBE" = 0 ] || train_stage probe --minutes "$(scaled "$MINUTES_PROBE")" --set batch="$PROBED"
+}
+comprehend() {
+    train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" --set batch="$CAPTIONS" \
+        ${FROM:+--start "$FROM"}
+}
+compress() {
+    # shellcheck disable=SC2086 # CROPS are several words
+    train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")" $CROPS ${FROM:+--start "$FROM/vae"}
+}
+encode() {
+    finished encode && return
+    local jobs=() k
+    for k in $(seq "$ENCODERS"); do
+        stage encode --resume --json --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" \
+            --set workers="$WORKERS" --set clips="$(clips "$CLIPS_LATENTS")" --set part="$k/$ENCODERS" >&2 &
+        jobs+=($!)
+    done
+    for k in "${jobs[@]}"; do wait "$k"; done
+    touch "$RUN/encode.done"
+}
+num_kept() { find "$RUN/frames" -name 'shard-*.safetensors' 2> /dev/null | wc -l; }
+await_clips() { while [ "$(num_kept)" -lt $(($1 / 8)) ] && kill -0 "$2" 2> /dev/null; do sleep 1; done; }
+
+if [ "$AHEAD" != 0 ] && ! finished autoencoder; then
+    render &
+    rendering=$!
+    await_clips "$AHEAD" "$rendering"
+    train_stage tokenizer
+    comprehend &
+    compress
+    wait
+    judge &
+fi
+render
 train_stage tokenizer
-train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")" ${FROM:+--start "$FROM/vae"}
-train_stage encode --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" --set workers="$WORKERS" \
-    --set clips="$(clips "$CLIPS_LATENTS")"
-train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" ${FROM:+--start "$FROM"}
+compress
+encode
+comprehend
 [ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
-train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" \
+train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" --set rate="$RATE" \
     --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
     --set short="$SHORT" ${FROM:+--start "$FROM"}
-if [ "$MINUTES_PROBE" != 0 ]; then
-    train_stage probe_clips --set dials="$DIALS" --set workers="$WORKERS" --set clips="$(clips "$CLIPS_PROBE")"
-    train_stage probe --minutes "$(scaled "$MINUTES_PROBE")"
-fi
+wait
+judge
 [ "$PROMPTS" = 0 ] || khayal evaluate --model "$RUN/transformer/model" --prompts "$PROMPTS" --report "$RUN/report"
 echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"

@@ -129,7 +129,7 @@ def test_the_encoder_stays_as_it_is_where_it_has_learned(prepared: Path, tmp_pat
 
 def test_clips_without_truth_are_refused(prepared: Path) -> None:
     with pytest.raises(InputError, match="no truth stands beside them"):
-        LabelledCaptions(prepared / "encode", label=lambda told: None, tell=lambda told: None)
+        LabelledCaptions([prepared / "encode"], label=lambda told: None, tell=lambda told: None)
 
 
 def test_captions_are_padded_to_the_longest(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from khayal.cli.train import train
 from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
 from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train import log, text_to_video
-from khayal.train.compression import Compression, CompressionConfig, charbonnier, coarse
+from khayal.train.compression import Compression, CompressionConfig, scaled, charbonnier, coarse
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
 from khayal.train.loop import Sitting, Trainer
@@ -265,9 +265,8 @@ def test_a_causal_autoencoder_is_trained_and_encodes_with(prepared: Path, tmp_pa
     )
     assert learned.config.latents_std != shape.latents_std, "they were measured"
     frames = FrameShards(prepared / "frames", Crops(num_frames=13, side=32))
-    latents = learned.encode(
-        next(frames.batches(Reading(seed=0, start=0, batch_size=2, rows=range(2)))).frames
-    )
+    crops = next(frames.batches(Reading(seed=0, start=0, batch_size=2, rows=range(2)))).frames
+    latents = learned.encode(scaled(crops))
     assert latents.shape == (2, 4, 4, 2, 2)
 
 

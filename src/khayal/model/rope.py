@@ -14,7 +14,12 @@ def axis_widths(head_width: int) -> tuple[int, int, int]:
 
 
 def rotations(
-    positions: Num[Tensor, "b t"], grid: tuple[int, int], head_width: int, *, theta: float = 10_000.0
+    positions: Num[Tensor, "b t"],
+    grid: tuple[int, int],
+    head_width: int,
+    *,
+    device: torch.device | str = "cpu",
+    theta: float = 10_000.0,
 ) -> Float[Tensor, "b t n half 2"]:
     """The cosine and sine that turn each pair of channels of each token.
 
@@ -22,8 +27,10 @@ def rotations(
         positions: where in time each latent frame stands; fractions and gaps are welcome.
         grid: (rows, columns) of tokens in one latent frame; n is their product.
         head_width: channels of one head, d; half = d / 2.
+        device: where the result is wanted.
 
-    Angles are computed in float64 on the CPU, so that every device turns by the same amount.
+    Each axis is turned by itself, in float64 on the CPU, so that every device turns by the same amount;
+    only these short tables travel.
     """
     rows, columns = grid
     axes = (
@@ -32,12 +39,13 @@ def rotations(
         torch.arange(columns, dtype=torch.float64)[None, None, None, :],
     )
     shape = (*positions.shape, rows, columns)
-    angles = []
+    turns = []
     for axis, width in zip(axes, axis_widths(head_width), strict=True):
         frequencies = 1.0 / theta ** (torch.arange(0, width, 2, dtype=torch.float64) / width)
-        angles.append((axis[..., None] * frequencies).expand(*shape, -1))
-    angle = torch.cat(angles, dim=-1).flatten(2, 3)
-    return torch.stack((angle.cos(), angle.sin()), dim=-1).to(positions.device, torch.float32)
+        angle = axis[..., None] * frequencies
+        turn = torch.stack((angle.cos(), angle.sin()), dim=-1).float()
+        turns.append(turn.to(device, non_blocking=True).expand(*shape, -1, -1))
+    return torch.cat(turns, dim=-2).flatten(2, 3)
 
 
 def rotate(

@@ -73,6 +73,10 @@ class Context:
     keys_values: dict[int, tuple[Tensor, Tensor]] | None = field(default_factory=dict)
 
 
+SHORT_TEXT = 64
+"""Tokens of a text, padding and all, that is not worth folding."""
+
+
 def fold_padding(
     text: Float[Tensor, "b s l e"],
 ) -> tuple[Float[Tensor, "b s k e"], Float[Tensor, "b s k"] | None]:
@@ -80,9 +84,12 @@ def fold_padding(
 
     Wan pads a prompt of 20 tokens to 512 with zeros and attends to all of them. Equal keys share one
     score, so m of them weigh as much as j with log(m / j) added to it: the same result from a twentieth
-    of the work and memory. j is the number for which that bias rounds best in the text's own type.
+    of the work and memory. j is the number for which that bias rounds best in the text's own type. Short
+    texts stay as they are: there is nothing to gain, and to look for their ends is to wait for the device.
     """
     length = text.shape[2]
+    if length <= SHORT_TEXT:
+        return text, None
     is_zero = ~text.any(-1)
     num_zero = is_zero.flip(-1).cumprod(-1).sum(-1)  # trailing zero rows of each prompt
     longest = length - int(num_zero.min())
@@ -271,7 +278,7 @@ class SpacetimeTransformer(nn.Module):
         _, rows, columns = self.config.patch_size
         grid = size[0] // rows, size[1] // columns
         weight = self.condition_embedder.text_embedder.linear_1.weight
-        rotation = rotations(positions.to(weight.device), grid, self.config.attention_head_dim)
+        rotation = rotations(positions, grid, self.config.attention_head_dim, device=weight.device)
         text, text_bias = fold_padding(text.to(weight.device, weight.dtype))
         return Context(
             text=self.condition_embedder.text_embedder(text),

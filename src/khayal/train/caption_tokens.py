@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -16,21 +17,20 @@ class CaptionTokens:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._numbers: dict[str, list[int]] = {}
+        self._numbers: dict[str, np.ndarray] = {}
 
     def of(self, captions: Sequence[str]) -> tuple[Int[Tensor, "n l"], Bool[Tensor, "n l"]]:
         """Their tokens, as long as the longest of them, and which of these places are tokens."""
-        tokens = [self._of_one(caption) for caption in captions]
-        longest = max(map(len, tokens))
-        ids = torch.zeros(len(tokens), longest, dtype=torch.int64)
-        is_token = torch.zeros(len(tokens), longest, dtype=torch.bool)
+        unknown = sorted({caption for caption in captions if caption not in self._numbers})
+        if unknown:
+            found = self._tokenizer.encode(unknown)
+            counts = found.is_token.sum(1).tolist()
+            for caption, numbers, count in zip(unknown, found.token_ids.numpy(), counts, strict=True):
+                self._numbers[caption] = numbers[:count].copy()
+        tokens = [self._numbers[caption] for caption in captions]
+        ids = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
+        is_token = np.zeros(ids.shape, dtype=bool)
         for row, numbers in enumerate(tokens):
-            ids[row, : len(numbers)] = torch.tensor(numbers)
+            ids[row, : len(numbers)] = numbers
             is_token[row, : len(numbers)] = True
-        return ids, is_token
-
-    def _of_one(self, caption: str) -> list[int]:
-        if caption not in self._numbers:
-            tokens = self._tokenizer.encode([caption])
-            self._numbers[caption] = tokens.token_ids[0, : int(tokens.is_token.sum())].tolist()
-        return self._numbers[caption]
+        return torch.from_numpy(ids), torch.from_numpy(is_token)

@@ -43,9 +43,10 @@ class CaptionBatch:
 
 
 class LabelledCaptions:
-    """Captions of the clips of a folder of shards whose truth is known, worded anew each time: a Source.
+    """Captions of clips whose truth stands in shards, worded anew each time: a Source.
 
     Args:
+        folders: of shards; one that is not there has none.
         label: gives the labels of one clip from its truth, as a batch of one.
         tell: gives a way to caption a clip, from its truth.
 
@@ -55,14 +56,16 @@ class LabelledCaptions:
 
     def __init__(
         self,
-        folder: Path,
+        folders: Sequence[Path],
         label: Callable[[Mapping[str, Any]], ProbeLabels],
         tell: Callable[[Mapping[str, Any]], Callable[[np.random.Generator], str]],
     ) -> None:
-        truths = [line["truth"] for line in ShardReader(folder).lines if "truth" in line]
+        readers = [ShardReader(folder) for folder in folders if folder.exists()]
+        lines = (reader.line(clip) for reader in readers for clip in range(len(reader)))
+        truths = [line["truth"] for line in lines if "truth" in line]
         if not truths:
             raise InputError(
-                f"Nothing can be read from the clips in “{folder}”",
+                f"Nothing can be read from the clips in “{folders[0]}”",
                 why="no truth stands beside them, which only clips of khayal's world have",
                 fix="encode clips of the world: khayal train recipes.embedded:encode",
             )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from khayal.images import png_bytes
@@ -20,7 +20,7 @@ from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train.chance import Chance
 from khayal.train.objective import Objective, Score
 from khayal.train.parts import load_part, rebuilt, save_part
-from khayal.train.source import FrameBatch
+from khayal.train.source import FrameBatch, sent
 
 _FOR_NOISE = 5
 NUM_MEASURED, NUM_IN_BATCH = 16, 8
@@ -67,7 +67,7 @@ class Compression(Objective[FrameBatch]):
 
     def forward(self, batch: FrameBatch, chance: Chance) -> Score:
         """See `Objective`."""
-        config, frames = self.config, batch.frames
+        config, frames = self.config, scaled(batch.frames)
         dtype = next(self.autoencoder.parameters()).dtype
         latents = self.autoencoder.encode(frames.to(dtype))
         noise = chance.normal(_FOR_NOISE, tuple(latents.shape[1:]), frames.device)
@@ -86,7 +86,7 @@ class Compression(Objective[FrameBatch]):
 
     def to_device(self, batch: FrameBatch, device: torch.device) -> FrameBatch:
         """See `Objective`."""
-        return FrameBatch(frames=batch.frames.to(device, non_blocking=True))
+        return FrameBatch(frames=sent(batch.frames, device))
 
     def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
         """See `Objective`."""
@@ -110,15 +110,15 @@ class Compression(Objective[FrameBatch]):
         """config.json with the statistics of the latents, and weights, as in a checkpoint's vae/."""
         plain = {key.removeprefix("autoencoder."): value for key, value in weights.items()}
         shape = self.autoencoder.config
-        crops = [batch.frames[:NUM_IN_BATCH] for batch in islice(batches, NUM_MEASURED)]
+        crops = [scaled(batch.frames[:NUM_IN_BATCH]) for batch in islice(batches, NUM_MEASURED)]
         if self.config.decoder_of is None:
             measured = rebuilt(type(self.autoencoder), shape, plain, torch.float32)
             assert isinstance(measured, ChunkAutoencoder | WanAutoencoder)
-            latents = torch.cat([measured.encode(frames.cpu()) for frames in crops])
+            latents = torch.cat([measured.encode(frames) for frames in crops])
             mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
             shape = replace(shape, latents_mean=tuple(mean.tolist()), latents_std=tuple(std.tolist()))
         save_part(folder, rebuilt(type(self.autoencoder), shape, plain, torch.float32))
-        torch.save(crops[0][:4].cpu(), folder / _PREVIEW)
+        torch.save(crops[0][:4].clone(), folder / _PREVIEW)
 
     def exported(self, folder: Path) -> dict[str, Tensor]:
         """See `Objective`."""
@@ -150,6 +150,11 @@ def _loaded(folder: Path) -> ChunkAutoencoder | WanAutoencoder:
     autoencoder = load_part(folder, "vae", torch.float32)
     assert isinstance(autoencoder, ChunkAutoencoder | WanAutoencoder)
     return autoencoder
+
+
+def scaled(frames: UInt8[Tensor, "b 3 f H W"]) -> Float[Tensor, "b 3 f H W"]:
+    """Pixels in [-1, 1]."""
+    return frames.float() / 127.5 - 1
 
 
 def charbonnier(error: Tensor, edge: float) -> Float[Tensor, ""]:

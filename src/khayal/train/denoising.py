@@ -32,7 +32,7 @@ from khayal.train.loss import (
     noise_canvases,
 )
 from khayal.train.objective import Objective, Score
-from khayal.train.source import LatentBatch
+from khayal.train.source import LatentBatch, sent
 
 _TRANSFORMER = next(part for part in PARTS if part.module_class is SpacetimeTransformer)
 _FOR_NOISE, _FOR_CAPTION = 3, 4
@@ -201,9 +201,11 @@ class Denoising(Objective[LatentBatch]):
 
     def to_device(self, batch: LatentBatch, device: torch.device) -> LatentBatch:
         """See `Objective`."""
-        latents = batch.latents.to(device, non_blocking=True)
-        stills = None if batch.stills is None else batch.stills.to(device, non_blocking=True)
-        focus = None if batch.focus is None else batch.focus.to(device, non_blocking=True)
+        latents = sent(batch.latents, device).float()
+        stills = None if batch.stills is None else sent(batch.stills, device).float()
+        focus = None if batch.focus is None else sent(batch.focus, device)
+        if focus is not None and not focus.is_floating_point():
+            focus = focus.float() / 255
         return replace(batch, latents=latents, stills=stills, focus=focus)
 
     def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:

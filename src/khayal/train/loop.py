@@ -60,13 +60,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Pending:
-    """A step whose numbers have not been read from the device yet."""
+    """A step whose numbers are on their way from the device; `come` says when they are here."""
 
     step: int
     batch: Any
     numbers: Tensor
+    come: torch.cuda.Event | None
     names: tuple[str, ...]
     values: dict[str, float]
+
+    def read(self) -> dict[str, float]:
+        """Wait for this step, and for no later one."""
+        if self.come is not None:
+            self.come.synchronize()
+        return dict(zip(self.names, self.numbers.tolist(), strict=True))
 
 
 class Trainer:
@@ -183,13 +190,18 @@ class Trainer:
         sums = torch.stack([score.total.detach(), *score.parts.values()])
         numbers = torch.cat((self.processes.sum_tensor(sums) / max(count, 1.0), norm.detach()[None]))
         names = ("loss", *score.parts, "gradient_norm")
-        return _Pending(position.step, batch, numbers, names, {"rate": share})
+        come = None
+        if numbers.is_cuda:
+            numbers = numbers.to("cpu", non_blocking=True)
+            come = torch.cuda.Event()
+            come.record()
+        return _Pending(position.step, batch, numbers, come, names, {"rate": share})
 
     def _read(self, pending: _Pending | None) -> None:
         """Wait for the numbers of a step, check and log them."""
         if pending is None:
             return
-        values = dict(zip(pending.names, pending.numbers.tolist(), strict=True))
+        values = pending.read()
         if not all(map(math.isfinite, values.values())):
             self._stop_at(pending, values)
         if self._journal is not None:

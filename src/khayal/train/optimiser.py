@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,12 +53,11 @@ class Optimiser:
             )
         ]
         if matrices:
-            muon = torch.optim.Muon(
+            muon = Muon(
                 [self._moved[key] for key in weights if key in matrices],
                 lr=config.matrix_learning_rate,
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
             )
             self._parts.append((muon, config.matrix_learning_rate))
 
@@ -93,6 +93,58 @@ class Optimiser:
                     part.state[weight] = {name: _like(weight, value) for name, value in state[key].items()}
 
 
+class Muon(torch.optim.Optimizer):
+    """Steps that are orthogonal matrices, scaled to be as large as AdamW's at the same rate.
+
+    The same numbers as torch.optim.Muon with "match_rms_adamw", which takes one matrix after the other: a
+    small model has a hundred of them, and a GPU waits for two thousand tiny products. Here all matrices of
+    one shape go together. (Jordan 2024; the scale is of arXiv:2502.16982.)
+    """
+
+    def __init__(self, weights: Sequence[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is no closure here
+        """Move every matrix that has a gradient."""
+        for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    alike[tuple(weight.shape)].append(weight)
+            for shape, weights in alike.items():
+                for weight in weights:
+                    if not self.state[weight]:
+                        self.state[weight]["momentum_buffer"] = torch.zeros_like(weight.grad)
+                buffers = [self.state[weight]["momentum_buffer"] for weight in weights]
+                gradients = [weight.grad for weight in weights]
+                torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+                steps = orthogonal(torch._foreach_lerp(gradients, buffers, group["momentum"]))
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(weights, steps, alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+
+
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """The nearest orthogonal matrix of each, about: five rounds of Newton and Schulz's quintic in bfloat16.
+
+    All have one shape; those that are spread over processes are taken one by one.
+    """
+    if isinstance(matrices[0], DTensor):
+        return [_newton_schulz(matrix) for matrix in matrices]
+    return list(_newton_schulz(torch.stack(list(matrices))).unbind())
+
+
+def _newton_schulz(x: Tensor) -> Tensor:
+    like, is_tall = x, x.shape[-2] > x.shape[-1]
+    x = x.bfloat16()
+    x = x.mT if is_tall else x
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x.mT if is_tall else x).to(like.dtype)
+
+
 def share_of_rate(config: OptimiserConfig, progress: float, num_steps_since_start: int) -> float:
     """Warm-up, constant, linear decay to zero (WSD, arXiv:2404.06395): the share of the full rate."""
     warm = min(1.0, (num_steps_since_start + 1) / max(1, config.warmup_steps))
@@ -108,7 +160,7 @@ def local(tensor: Tensor) -> Tensor:
 def _like(weight: Tensor, value: Tensor) -> Any:
     """A local part as it stood beside the weight: spread as the weight is, unless it is a counter."""
     if not isinstance(weight, DTensor):
-        return value if value.ndim == 0 else value.to(weight.device)
+        return value.to(weight.device)
     if value.shape != weight.to_local().shape or value.ndim == 0 < weight.ndim:
         return value
     return DTensor.from_local(

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,6 +56,8 @@ SPELLING = "abcdefghijklmnopqrstuvwxyz0123456789ابتثجحخدذرزسشصضط
 SPELLED = -30.0
 """The score of a letter: any known word, however rare, is better than its letters."""
 
+ENCODED_AT_ONCE = 16
+
 ClipsFrom = Callable[[int], Iterator[Sample]]
 """Gives the clips number n, n + 1, …; the same ones for the same n."""
 
@@ -87,6 +90,7 @@ class EncodeConfig:
         autoencoder: the folder of the one that encodes.
         still_columns: latent frames whose last pixel frame is encoded by itself too; −1 is the last one.
         mirrored: gives the mirror image of a clip with its captions, or None where they would be wrong.
+        part: "k/n" is the k-th of n processes that share the shards between them.
     """
 
     clips: ClipsFrom
@@ -97,6 +101,7 @@ class EncodeConfig:
     still_columns: tuple[int, ...] = (0, -1)
     mirrored: Callable[[Sample], Sample | None] | None = None
     per_shard: int = 64
+    part: str = "1/1"
     minutes: float | None = None
 
 
@@ -118,7 +123,8 @@ def keep_frames(config: KeepConfig, folder: Path, sitting: Sitting) -> Outcome:
     writer = ShardWriter(folder, {"schema": "khayal.frames/1", "clips": config.name, "per": config.per_shard})
 
     def tensors(samples: list[Sample]) -> dict[str, Tensor]:
-        return {"frames": torch.from_numpy(np.stack([sample.frames for sample in samples]))}
+        frames = torch.from_numpy(np.stack([sample.frames for sample in samples]))
+        return {"frames": frames} | _focus_of(samples)
 
     return _fill(config, writer, tensors, lambda sample: [sample], sitting)
 
@@ -141,19 +147,17 @@ def encode_clips(config: EncodeConfig, folder: Path, sitting: Sitting) -> Outcom
     last_frames = [sum(columns[: place + 1]) - 1 for place in at]
 
     def tensors(samples: list[Sample]) -> dict[str, Tensor]:
-        frames = torch.from_numpy(np.stack([sample.frames for sample in samples]))
         latents, stills = [], []
-        for part in frames.split(16):
-            pixels = part.to(device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        for start in range(0, len(samples), ENCODED_AT_ONCE):
+            some = samples[start : start + ENCODED_AT_ONCE]
+            frames = torch.stack([_on(device, sample.frames) for sample in some])
+            pixels = frames.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
             latents.append(_encoded(autoencoder, pixels))
             alone = [_encoded(autoencoder, pixels[:, :, f : f + 1]) for f in last_frames]
             stills.append(torch.cat(alone, dim=2) if alone else latents[-1][:, :, :0])
-        found = {"latents": torch.cat(latents)}
+        found = {"latents": torch.cat(latents)} | _focus_of(samples)
         if at:
             found["stills"] = torch.cat(stills)
-        focus = [sample.focus for sample in samples if sample.focus is not None]
-        if len(focus) == len(samples):
-            found["focus"] = torch.from_numpy(np.stack(focus))
         return found
 
     def versions(sample: Sample) -> list[Sample]:
@@ -161,6 +165,19 @@ def encode_clips(config: EncodeConfig, folder: Path, sitting: Sitting) -> Outcom
         return [sample] if other is None else [sample, other]
 
     return _fill(config, ShardWriter(folder, content), tensors, versions, sitting)
+
+
+def _focus_of(samples: list[Sample]) -> dict[str, Tensor]:
+    """The focus of all of them, where all have one."""
+    focus = [sample.focus for sample in samples if sample.focus is not None]
+    return {"focus": torch.from_numpy(np.stack(focus))} if len(focus) == len(samples) else {}
+
+
+def _on(device: torch.device, frames: UInt8[np.ndarray, "f h w 3"]) -> Tensor:
+    """Frames on a device, where those of a mirror image, a view from right to left, are turned."""
+    if frames.strides[2] < 0:
+        return torch.from_numpy(frames[:, :, ::-1]).to(device).flip(2)
+    return torch.from_numpy(frames).to(device)
 
 
 @torch.inference_mode()
@@ -179,7 +196,8 @@ def _fill(
     num_shards = -(-config.num_clips // config.per_shard)
     limits = [minutes for minutes in (config.minutes, sitting.minutes) if minutes is not None]
     end = time.monotonic() + 60 * min(limits, default=float("inf"))
-    missing = writer.missing(num_shards)
+    mine = shared_by(config.part if isinstance(config, EncodeConfig) else "1/1", num_shards)
+    missing = [number for number in writer.missing(num_shards) if number in mine]
     for begin, numbers in _runs(missing):
         clips = config.clips(begin * config.per_shard)
         try:
@@ -198,6 +216,19 @@ def _fill(
             if isinstance(clips, Iterator) and hasattr(clips, "close"):
                 clips.close()  # stops the processes that render
     return Outcome(step=num_shards, is_finished=True, model=writer.folder)
+
+
+def shared_by(part: str, count: int) -> range:
+    """The k-th of n even stretches of `count` numbers, of a part "k/n".
+
+    Raises:
+        InputError: there is no such part.
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", part)
+    k, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= k <= n:
+        raise InputError(f"There is no part “{part}”", fix="write 1/4 for the first of four")
+    return range(count * (k - 1) // n, count * k // n)
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, list[int]]]:

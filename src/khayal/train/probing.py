@@ -50,7 +50,7 @@ class LabelledClips:
         times: Callable[[Mapping[str, Any]], int] = lambda truth: 1,
     ) -> None:
         self._reader, self._config = ShardReader(folder), config
-        truths = [line.pop("truth") for line in self._reader.lines]
+        truths = [self._reader.line(clip)["truth"] for clip in range(len(self._reader))]
         self._labels = joined([label(truth) for truth in truths])
         self._places = [clip for clip, truth in enumerate(truths) for _ in range(times(truth))]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,7 +26,8 @@ from khayal.errors import InputError, OutputError
 from khayal.train.source import Epochs, FrameBatch, LatentBatch, Passage, Reading
 
 MANIFEST = "shards.json"
-HELD_IN_MEMORY = 1_000_000_000
+HELD_IN_MEMORY = 0.25
+"""The share of the free memory that a folder of shards may take, so as to be read from the disk but once."""
 
 
 class ShardWriter:
@@ -84,32 +86,41 @@ class ShardReader:
         if not paths:
             raise InputError(f"There are no shards in “{folder}”", fix="run the stage that makes them first")
         self.content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        self.lines: list[dict[str, Any]] = []
+        self._lines: list[str] = []
         self._starts: list[int] = []
         self._files: list[Any] = []
         self._held: dict[str, Tensor] | None = None
         for path in paths:
-            self._starts.append(len(self.lines))
-            text = path.with_suffix(".jsonl").read_text(encoding="utf-8")
-            self.lines += [json.loads(line) for line in text.splitlines()]
+            self._starts.append(len(self._lines))
+            self._lines += path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
             self._files.append(_opened(path))
-        if sum(path.stat().st_size for path in paths) <= HELD_IN_MEMORY:
+        free = psutil.virtual_memory().available
+        if sum(path.stat().st_size for path in paths) <= HELD_IN_MEMORY * free:
             parts = [{key: file.get_tensor(key) for key in file.keys()} for file in self._files]  # noqa: SIM118
             self._held = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return len(self._lines)
+
+    def line(self, clip: int) -> dict[str, Any]:
+        """What stands beside the tensors of one clip; reading all of a large set takes a while."""
+        found: dict[str, Any] = json.loads(self._lines[clip])
+        return found
 
     def read(self, key: str, clips: Sequence[int]) -> Tensor:
         """One tensor of some clips, stacked."""
         if self._held is not None:
             return self._held[key][torch.tensor(clips)]
-        found = []
-        for clip in clips:
-            shard = bisect.bisect_right(self._starts, clip) - 1
-            within = clip - self._starts[shard]
-            found.append(self._files[shard].get_slice(key)[within : within + 1])
-        return torch.cat(found)
+        return torch.stack([self.part(key, clip) for clip in clips])
+
+    def part(self, key: str, clip: int, start: int = 0, end: int | None = None) -> Tensor:
+        """One tensor of one clip, from `start` to `end` along its first axis."""
+        if self._held is not None:
+            return self._held[key][clip, start:end]
+        shard = bisect.bisect_right(self._starts, clip) - 1
+        within = clip - self._starts[shard]
+        found: Tensor = self._files[shard].get_slice(key)[within, start:end]
+        return found
 
     def has(self, key: str) -> bool:
         """Whether its clips have a tensor of this name."""
@@ -144,7 +155,8 @@ class LatentShards:
         self._frames_per_column = tuple(content["frames_per_column"])
         self._still_columns = tuple(content["still_columns"])
         self._passages = [
-            tuple(Passage(**passage) for passage in line["passages"]) for line in self._reader.lines
+            tuple(Passage(**passage) for passage in self._reader.line(clip)["passages"])
+            for clip in range(len(self._reader))
         ]
 
     def __len__(self) -> int:
@@ -156,12 +168,12 @@ class LatentShards:
         for step in itertools.count(reading.start):
             clips = order.batch(step, reading.batch_size, reading.rows)
             yield LatentBatch(
-                latents=self._reader.read("latents", clips).float(),
-                stills=self._reader.read("stills", clips).float() if self._still_columns else None,
+                latents=self._reader.read("latents", clips),
+                stills=self._reader.read("stills", clips) if self._still_columns else None,
                 still_columns=self._still_columns,
                 passages=tuple(self._passages[clip] for clip in clips),
                 frames_per_column=self._frames_per_column,
-                focus=self._reader.read("focus", clips).float() / 255 if is_focused else None,
+                focus=self._reader.read("focus", clips) if is_focused else None,
             )
 
 
@@ -186,7 +198,7 @@ class FrameShards:
     def __init__(self, folder: Path, crops: Crops) -> None:
         self._reader = ShardReader(folder)
         self._crops = crops
-        num_frames, height, width = self._reader.read("frames", [0]).shape[1:4]
+        self._shape = num_frames, height, width = self._reader.read("frames", [0]).shape[1:4]
         if crops.num_frames > num_frames or crops.side > min(height, width):
             raise InputError(
                 f"Crops of {crops.num_frames} frames of {crops.side}×{crops.side} are too large",
@@ -205,18 +217,17 @@ class FrameShards:
                 self._crop(clip, np.random.default_rng([reading.seed, step, row, 23]))
                 for clip, row in zip(clips, reading.rows, strict=True)
             ]
-            yield FrameBatch(frames=torch.stack(crops).float() / 127.5 - 1)
+            yield FrameBatch(frames=torch.stack(crops))
 
     def _crop(self, clip: int, dice: np.random.Generator) -> Tensor:
         """3 f H W, uint8."""
-        frames, crops = self._reader.read("frames", [clip])[0], self._crops
-        length, height, width = frames.shape[:3]
+        crops = self._crops
+        length, height, width = self._shape
         start = int(dice.integers(length - crops.num_frames + 1))
         top, left = (int(dice.integers(side - crops.side + 1)) for side in (height, width))
-        if dice.random() < crops.still_share:
-            times = torch.full((crops.num_frames,), start)
-        else:
-            times = torch.arange(start, start + crops.num_frames)
-        crop = frames[:, top : top + crops.side, left : left + crops.side][times]
+        is_still = dice.random() < crops.still_share
+        frames = self._reader.part("frames", clip, start, start + (1 if is_still else crops.num_frames))
+        crop = frames[:, top : top + crops.side, left : left + crops.side]
+        crop = crop.expand(crops.num_frames, -1, -1, -1) if is_still else crop
         crop = crop.flip(2) if dice.random() < 0.5 else crop
         return crop.permute(3, 0, 1, 2)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor
 
 from khayal.data.captions import Passage as Passage
@@ -57,14 +58,14 @@ class Source(Protocol[BatchOut]):
 
 @dataclass(frozen=True, kw_only=True)
 class FrameBatch:
-    """Pixels for an autoencoder, in [-1, 1]."""
+    """Pixels for an autoencoder, as they are kept; `Compression` scales them to [-1, 1]."""
 
-    frames: Float[Tensor, "b 3 f H W"]
+    frames: UInt8[Tensor, "b 3 f H W"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatentBatch:
-    """Encoded clips for a transformer.
+    """Encoded clips for a transformer, in the types in which they are kept.
 
     Attributes:
         latents: normalised latents of the clips.
@@ -72,7 +73,8 @@ class LatentBatch:
         still_columns: the latent frame whose last frame each still shows.
         passages: the captions of each clip; the first one is of the whole clip.
         frames_per_column: pixel frames in each latent frame.
-        focus: how much of each place shows what the clip is about, 0 to 1, or None where nobody said.
+        focus: how much of each place shows what the clip is about, 0 to 1 or whole numbers up to 255; None
+            where nobody said.
         autoencoder: the fingerprint of what made the latents; empty where it is known otherwise.
         texts: where the encoded captions are, for objectives whose text encoder is frozen.
     """
@@ -82,7 +84,7 @@ class LatentBatch:
     still_columns: tuple[int, ...]
     passages: tuple[tuple[Passage, ...], ...]
     frames_per_column: tuple[int, ...]
-    focus: Float[Tensor, "b t h w"] | None = None
+    focus: Num[Tensor, "b t h w"] | None = None
     autoencoder: str = ""
     texts: TextStore | None = None
 
@@ -107,6 +109,13 @@ class Epochs:
     def batch(self, step: int, batch_size: int, rows: range) -> list[int]:
         """The samples of one process in one step."""
         return [self[step * batch_size + row] for row in rows]
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device; a GPU takes it while other work goes on, which memory that may move forbids."""
+    if device.type == "cuda" and not tensor.is_cuda:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 class Prepared(Generic[Batch]):
