@@ -90,7 +90,8 @@ def test_crops_are_the_same_for_the_same_step(prepared: Path) -> None:
     source = FrameShards(prepared / "frames", Crops(num_frames=8, side=16, still_share=0.5))
     crops = next(source.batches(reading(start=5))).frames
     assert crops.shape == (4, 3, 8, 16, 16)
-    assert crops.dtype == torch.uint8 and crops.min() < crops.max()
+    assert crops.dtype == torch.uint8
+    assert crops.min() < crops.max()
     assert torch.equal(crops, next(source.batches(reading(start=5))).frames)
     drawn = torch.cat([b.frames for b in itertools.islice(source.batches(reading()), 10)])
     is_still = (drawn.diff(dim=2) == 0).flatten(1).all(dim=1)

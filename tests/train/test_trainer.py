@@ -21,7 +21,7 @@ from khayal.cli.train import train
 from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
 from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train import log, text_to_video
-from khayal.train.compression import Compression, CompressionConfig, scaled, charbonnier, coarse
+from khayal.train.compression import Compression, CompressionConfig, charbonnier, coarse, scaled
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
 from khayal.train.loop import Sitting, Trainer

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,19 @@ class ShardReader:
         self._lines: list[str] = []
         self._starts: list[int] = []
         self._files: list[Any] = []
-        self._held: dict[str, Tensor] | None = None
         for path in paths:
             self._starts.append(len(self._lines))
             self._lines += path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
             self._files.append(_opened(path))
-        free = psutil.virtual_memory().available
-        if sum(path.stat().st_size for path in paths) <= HELD_IN_MEMORY * free:
-            parts = [{key: file.get_tensor(key) for key in file.keys()} for file in self._files]  # noqa: SIM118
-            self._held = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        self._num_bytes = sum(path.stat().st_size for path in paths)
+
+    @cached_property
+    def _held(self) -> dict[str, Tensor] | None:
+        """All tensors, where there is room for them."""
+        if self._num_bytes > HELD_IN_MEMORY * psutil.virtual_memory().available:
+            return None
+        parts = [{key: file.get_tensor(key) for key in file.keys()} for file in self._files]  # noqa: SIM118
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def __len__(self) -> int:
         return len(self._lines)
