@@ -24,7 +24,9 @@ def keep(page, served, ball, name):
     form = page.get_by_role("form", name="Character")
     form.get_by_label("Name").fill(name)
     form.get_by_role("button", name="Keep").click()
-    expect(page.locator(".toast").last).to_contain_text(f"“{name}” is kept.")
+    told = page.locator(".toast", has_text=f"“{name}” is kept.")
+    told.get_by_role("button", name="Close").click()  # it lies above the dialog
+    expect(told).to_have_count(0)
     expect(form).to_have_count(0)
     page.keyboard.press("Escape")
 

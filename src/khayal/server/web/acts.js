@@ -26,7 +26,8 @@ export function actForm(task, job, { player, onsent, settings = {} }) {
   const fine = finer();
   fine.fit(job.model);
   fine.write(settings);
-  const more = el("details", {}, el("summary", {}, t("finer")), fine.fields);
+  const isFine = Object.values(fine.read()).some((value) => value !== undefined);
+  const more = el("details", { open: isFine }, el("summary", {}, t("finer")), fine.fields);
   const submit = button({ text: t(task), image: task, kind: "primary", type: "submit" });
   submit.disabled = own.isReady === false;
   const wrong = el("p", { class: "wrong", role: "alert", hidden: true });

@@ -11,6 +11,7 @@ import { isOver, jobs } from "./jobs.js";
 import { complain, confirmed, tell } from "./notices.js";
 import { can, times } from "./models.js";
 
+const ADDING = ["extend", "loop", "connect"]; // whose seconds come on top of those of the clip
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let shown = null;
@@ -105,7 +106,7 @@ function facts(job) {
     ["model", job.model],
     ["size", size && times(...size)],
     ["made-at", made && String(made.native?.size) !== String(made.size) && made.native && times(...made.native.size)],
-    ["lasts", made ? seconds(made.seconds) : asked.seconds && seconds(asked.seconds)],
+    [made || !ADDING.includes(job.task) ? "lasts" : "adds", (made ?? asked).seconds && seconds((made ?? asked).seconds)],
     ["rate", made && t("fps", { rate: number(made.fps) })],
     ["seed", made?.seed ?? asked.seed],
     ["steps", made?.steps ?? asked.steps],
