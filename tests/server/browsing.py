@@ -55,7 +55,8 @@ class Visit:
     def go(self, path: str = "") -> Page:
         """Open a view, and wait until the models are known."""
         self.page.goto(f"{self.url}/{path}")
-        self.page.wait_for_selector("#composer select option", state="attached")
+        own_size = '#composer .shape option:first-child:not([value="1280x720"])'
+        self.page.wait_for_selector(own_size, state="attached")
         expect(self.page.locator("#banner")).to_be_hidden()
         return self.page
 

@@ -145,6 +145,23 @@ def test_a_video_finds_its_way_through_several_pictures(visit, served):
     expect(box(page).get_by_alt_text("Your picture")).to_have_count(1)
 
 
+def test_a_picture_on_its_way_is_waited_for(visit, served):
+    page = visit().go()
+    held = []
+    page.route("**/v1/files", lambda route: held.append(route))
+    page.locator("#composer input[type=file]").set_input_files(picture("slow.png"))
+    page.get_by_role("button", name="العربية").click()  # the box is drawn anew
+    page.get_by_role("button", name="English").click()
+    expect(box(page).get_by_alt_text("Your picture")).to_be_visible()
+    write(page, "a slow picture")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    assert newest(served)["prompt"] != "a slow picture"
+    held[0].continue_()
+    expect(page.locator(".card.done", has_text="a slow picture")).to_have_count(1)
+    assert newest(served)["task"] == "animate"
+
+
 def test_what_forms_is_seen_and_can_be_stopped(visit, served):
     page = visit().go()
     write(page, "something slow")

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 import uvicorn
 from browsing import PHONE, Visit, audit, box, plays, write
+from calling import png
 from playwright.sync_api import expect
 from serving import wait_for
 
@@ -146,6 +147,12 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser, served, ball, tmp_path
     dialog.get_by_label("API key").fill(secret)
     dialog.get_by_role("button", name="Use it").click()
     opened.wrong.clear()
+    still = {"name": "still.png", "mimeType": "image/png", "buffer": png()}
+    page.locator("#composer input[type=file]").set_input_files(still)
+    expect(page.locator("[aria-busy]")).to_have_count(0)
+    for language in ("العربية", "English"):  # drawn anew, it is fetched
+        page.get_by_role("button", name=language).click()
+        expect(page.locator("#composer .still img")).to_have_attribute("src", re.compile("^blob:"))
     card = page.locator(".card", has_text="a guarded ball")
     expect(card.locator("img")).to_have_attribute("src", re.compile("^blob:"))
     card.get_by_role("link").click()

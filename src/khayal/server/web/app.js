@@ -104,7 +104,7 @@ function reuse(job) {
   } else {
     location.hash = "#/";
     closeViewer();
-    use({ ...settings, prompt: job.prompt, characters, pictures: pictures.map(([second, { id }]) => [second, id]) });
+    use({ ...settings, prompt: job.prompt, characters, pictures });
     if (!pictures.length && (job.task === "animate" || job.task === "fill")) tell(t("picture-again"));
   }
   return undefined;

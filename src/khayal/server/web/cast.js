@@ -11,13 +11,13 @@ export function castRow(one, onchange) {
   const name = el("input", { type: "text", value: one.name ?? "", maxlength: 40, autocomplete: "off", dir: "auto" });
   const description = el("input", { type: "text", value: one.description ?? "", maxlength: 2000, autocomplete: "off", dir: "auto" });
   const picture = one.clip ? clipOf(one.clip.id) : still({ label: t("cast-picture"), onchange });
-  if (one.image) picture.show(one.image.id);
+  if (one.image) picture.show(one.image);
   const drop = button({ label: t("remove-cast"), image: "trash", kind: "icon quiet", onclick: () => { row.remove(); onchange(); } });
   const row = el("li", {}, field(t("name"), name), field(t("looks"), description, { kind: "field wide" }), picture, drop);
   row.read = () => ({
     name: name.value.trim(),
     description: description.value.trim(),
-    image: picture.fileId ? { id: picture.fileId } : undefined,
+    image: picture.picture ?? undefined,
     clip: one.clip,
   });
   return row;

@@ -42,7 +42,11 @@ export function draw() {
   const models = modelChoice(() => fit());
   const size = sizeChoice();
   const length = numeric({ min: 0.1, max: 60, step: "any", value: model()?.seconds ?? 4 });
-  const pictures = keyframes({ length: () => read(length) ?? 0, onchange: () => parts && verb() });
+  const pictures = keyframes({
+    length: () => read(length) ?? 0,
+    ontake: (file) => parts.pictures.take(file), // the box may have been drawn anew while files were chosen
+    onchange: () => parts && verb(),
+  });
   const cast = el("ul", { class: "chips", "aria-label": t("characters") });
   const person = button({ label: t("show-character"), image: "character", kind: "icon quiet", onclick: choose });
   const counts = Array.from({ length: MOST_VARIATIONS }, (_, index) => [String(index + 1), number(index + 1)]);
@@ -194,9 +198,9 @@ async function send() {
 
 /** In khayal's words, or, where there are characters, in those of the Videos API, which knows them. */
 function make({ pictures, characters: cast, ...settings }) {
-  const images = pictures.map(([second, id]) => [second, { id }]);
+  const [, first] = pictures[0] ?? [];
   if (!cast.length) {
-    const own = { animate: { image: images[0]?.[1] }, fill: { keyframes: images } }[task()];
+    const own = { animate: { image: first }, fill: { keyframes: pictures } }[task()];
     return api.make(task(), given({ ...settings, ...own }));
   }
   const card = model(settings.model);
@@ -209,7 +213,7 @@ function make({ pictures, characters: cast, ...settings }) {
     num_inference_steps: settings.steps,
     guidance_scale: settings.guidance,
     negative_prompt: settings.negative,
-    input_reference: images.length ? { file_id: pictures[0][1] } : undefined,
+    input_reference: first && { file_id: first.id },
     characters: cast.map(({ id }) => ({ id })),
   }));
 }

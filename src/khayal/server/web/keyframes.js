@@ -8,17 +8,17 @@ import { chooser, still } from "./stills.js";
 const MOST_PICTURES = 12;
 
 /**
- * A list of pictures, with `take(file)`, `write(pairs)` and `read()`, [second, id] of each.
- * `length()` tells how long the video lasts; `add` holds the button that adds to the list.
+ * A list of pictures, with `take(file)`, `write(pairs)` and `read()`, [second, picture] of each.
+ * `length()` tells how long the video lasts; `add` holds the button with which files are chosen, for `ontake(file)`.
  */
-export function keyframes({ length, onchange }) {
+export function keyframes({ length, ontake, onchange }) {
   const list = el("ul", {});
   const says = el("p", { class: "says" });
   const box = el("div", { class: "keyframes" }, list, says);
-  const { input, open } = chooser({ label: t("add-picture"), take: (file) => box.take(file), multiple: true });
+  const { input, open } = chooser({ label: t("add-picture"), take: ontake, multiple: true });
 
   function place(second) {
-    const picture = still({ onchange: () => picture.fileId || leave() });
+    const picture = still({ onchange: () => picture.picture || leave() });
     const at = numeric({ min: 0, step: "any", value: second, oninput: arrange });
     const item = el("li", {}, picture, field(t("at-second"), at, { kind: "at" }));
     const leave = () => {
@@ -27,7 +27,7 @@ export function keyframes({ length, onchange }) {
       open.focus();
     };
     item.at = at;
-    item.picture = picture;
+    item.still = picture;
     list.append(item);
     arrange();
     return picture;
@@ -58,9 +58,9 @@ export function keyframes({ length, onchange }) {
   box.take = (file) => list.children.length < MOST_PICTURES && place(nextSecond()).take(file);
   box.write = (pairs) => {
     list.replaceChildren();
-    for (const [second, id] of pairs) place(second).show(id);
+    for (const [second, picture] of pairs) place(second).show(picture);
     arrange();
   };
-  box.read = () => [...list.children].map((item) => [read(item.at) ?? 0, item.picture.fileId]);
+  box.read = () => [...list.children].map((item) => [read(item.at) ?? 0, item.still.picture]);
   return box;
 }

@@ -37,7 +37,7 @@ export function shotCard(shot, own, { onchange, onmove }) {
   card.read = () => ({
     prompt: prompt.value,
     seconds: read(length) === own ? undefined : read(length), // it may be another model's, another day
-    image: goesOn.checked || !picture.fileId ? undefined : { id: picture.fileId },
+    image: goesOn.checked ? undefined : picture.picture ?? undefined,
     is_cut: goesOn.checked && !goesOn.disabled ? false : undefined,
   });
   card.seconds = () => read(length) ?? own;
@@ -54,7 +54,7 @@ export function shotCard(shot, own, { onchange, onmove }) {
     if (index === 0) goesOn.checked = false;
     cut.hidden = index === 0;
   };
-  if (shot.image) picture.show(shot.image.id);
+  if (shot.image) picture.show(shot.image);
   drag(card, onchange);
   return card;
 }

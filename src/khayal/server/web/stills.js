@@ -11,6 +11,25 @@ const onTheirWay = new Set();
 /** Wait until every picture is with the server; false where one could not be sent. */
 export const sent = async () => (await Promise.all(onTheirWay)).every(Boolean);
 
+/** A picture that the server keeps under an id, or that is on its way there. In JSON it is what the API takes. */
+class Picture {
+  constructor(id, file = null) {
+    this.id = id;
+    this.local = file && URL.createObjectURL(file);
+    this.arrives = file ? this.#send(file) : Promise.resolve(true);
+  }
+
+  async #send(file) {
+    const way = api.upload(file).then((id) => { this.id = id; return true; }, (error) => { complain(error); return false; });
+    onTheirWay.add(way);
+    return way.finally(() => onTheirWay.delete(way));
+  }
+
+  toJSON() {
+    return this.id ? { id: this.id } : undefined;
+  }
+}
+
 /** Choose files in the browser's own way; `take` is given each. */
 export function chooser({ label, take, ...rest }) {
   const input = el("input", { type: "file", accept: "image/*", class: "hidden", tabindex: -1, "aria-hidden": "true", ...rest });
@@ -22,7 +41,10 @@ export function chooser({ label, take, ...rest }) {
   return { input, open };
 }
 
-/** A place for one picture, with its `fileId`, `show(id)`, `clear()` and `take(file)`; a label adds a button to choose it. */
+/**
+ * A place for one `picture`, with `show(picture)`, `clear()` and `take(file)`; a label adds a button to choose it.
+ * What is shown may be a picture of another place, or `{id}`.
+ */
 export function still({ label, onchange = () => {} }) {
   const { input = null, open = null } = label ? chooser({ label, take: (file) => box.take(file) }) : {};
   const image = el("img", { alt: t("your-picture") });
@@ -35,45 +57,38 @@ export function still({ label, onchange = () => {} }) {
     chosen.hidden = !url;
     if (open) open.hidden = Boolean(url);
   };
-  box.fileId = null;
+  const gone = () => {
+    if (box.picture?.local) complain({ message: t("no-picture") });
+    else tell(t("picture-again"));
+    box.clear();
+  };
+  image.onerror = gone;
+  box.picture = null;
   box.clear = () => {
-    box.fileId = null;
+    box.picture = null;
     see(null);
     onchange();
   };
-  box.show = async (id) => {
-    box.fileId = id;
-    image.onerror = () => { box.clear(); tell(t("picture-again")); };
-    const url = await api.pictureOf(id).catch(image.onerror);
-    if (url && box.fileId === id) see(url);
+  box.show = async (given) => {
+    const picture = given instanceof Picture ? given : new Picture(given.id);
+    box.picture = picture;
+    onchange();
+    const url = picture.local ?? (await api.pictureOf(picture.id).catch(gone));
+    if (box.picture !== picture) return;
+    see(url);
+    box.setAttribute("aria-busy", "true");
+    const isThere = await picture.arrives;
+    box.removeAttribute("aria-busy");
+    if (box.picture !== picture) return;
+    if (isThere) onchange();
+    else box.clear();
   };
   box.take = (file) => {
-    const way = send(file);
-    onTheirWay.add(way);
-    return way.finally(() => onTheirWay.delete(way));
+    const isPicture = file.type.startsWith("image/");
+    if (isPicture && file.size <= MOST_BYTES) return box.show(new Picture(null, file));
+    complain({ message: t(isPicture ? "too-large" : "no-picture") });
+    return box.clear();
   };
-
-  async function send(file) {
-    try {
-      if (!file.type.startsWith("image/")) throw new Error(t("no-picture"));
-      if (file.size > MOST_BYTES) throw new Error(t("too-large"));
-      image.onerror = null;
-      const url = URL.createObjectURL(file);
-      image.onload = () => URL.revokeObjectURL(url);
-      see(url);
-      box.setAttribute("aria-busy", "true");
-      box.fileId = await api.upload(file);
-      onchange();
-      return true;
-    } catch (error) {
-      box.clear();
-      complain(error);
-      return false;
-    } finally {
-      box.removeAttribute("aria-busy");
-    }
-  }
-
   return box;
 }
 
