@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from khayal.server.requests import fields_of, kinds, options, row_of
+from khayal.server.requests import kinds
+from khayal.server.schemas import FILE_SCHEMA, INTEGER, NUMBER, TEXT, schema_of
 
 EXAMPLE_VIDEO = {
     "id": "video_3f0c9a52b7a94c0bb1a7d8f2b0f5a1de",
@@ -39,9 +39,7 @@ EXAMPLE_JOB = {
     "result": None,
     "error": None,
 }
-_TEXT, _INTEGER, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
 _OBJECT = {"type": "object"}
-_FILE = {"type": "string", "format": "binary"}
 _NULLABLE = {"id", "object", "model", "status", "progress", "created_at", "size", "seconds"}
 
 VIDEO = {
@@ -51,9 +49,9 @@ VIDEO = {
         **{name: {"type": ["string", "null"]} for name in EXAMPLE_VIDEO},
         **{name: {"type": "string"} for name in _NULLABLE},
         **{name: {"type": ["integer", "null"]} for name in ("completed_at", "expires_at")},
-        **dict.fromkeys(("progress", "created_at"), _INTEGER),
+        **dict.fromkeys(("progress", "created_at"), INTEGER),
         "status": {"type": "string", "enum": ["queued", "in_progress", "completed", "failed"]},
-        "error": {"type": ["object", "null"], "properties": {"code": _TEXT, "message": _TEXT}},
+        "error": {"type": ["object", "null"], "properties": {"code": TEXT, "message": TEXT}},
     },
 }
 ERROR = {
@@ -72,24 +70,26 @@ ERROR = {
 _SHARED = {
     "num_inference_steps": {"type": "integer", "minimum": 1, "maximum": 1000},
     "guidance_scale": {"type": "number", "minimum": 0, "maximum": 100},
-    "negative_prompt": _TEXT,
+    "negative_prompt": TEXT,
     "seed": {"type": "integer", "minimum": 0},
 }
 _PROMPT = {"type": "string", "minLength": 1, "maxLength": 32000}
-_VIDEO_REFERENCE = {"anyOf": [_FILE, {"type": "object", "required": ["id"], "properties": {"id": _TEXT}}]}
-_STRENGTH = {"anyOf": [{"type": "string", "enum": ["subtle", "mild", "strong"]}, _NUMBER]}
+_VIDEO_REFERENCE = {
+    "anyOf": [FILE_SCHEMA, {"type": "object", "required": ["id"], "properties": {"id": TEXT}}]
+}
+_STRENGTH = {"anyOf": [{"type": "string", "enum": ["subtle", "mild", "strong"]}, NUMBER]}
 _CREATE = {
     "type": "object",
     "required": ["prompt"],
     "properties": {
         "prompt": _PROMPT,
-        "model": _TEXT,
+        "model": TEXT,
         "seconds": {"type": "string", "default": "4", "examples": ["4", "8", "12"]},
         "size": {"type": "string", "default": "720x1280", "pattern": r"^\d{2,5}x\d{2,5}$"},
         "input_reference": {
-            "anyOf": [_FILE, {"type": "object", "properties": {"image_url": _TEXT, "file_id": _TEXT}}]
+            "anyOf": [FILE_SCHEMA, {"type": "object", "properties": {"image_url": TEXT, "file_id": TEXT}}]
         },
-        "characters": {"type": "array", "items": {"type": "object", "properties": {"id": _TEXT}}},
+        "characters": {"type": "array", "items": {"type": "object", "properties": {"id": TEXT}}},
         "fps": {"type": "number", "exclusiveMinimum": 0},
         "num_frames": {"type": "integer", "minimum": 1},
         **_SHARED,
@@ -110,7 +110,7 @@ def _body(schema: Mapping[str, Any], *examples: Mapping[str, Any], is_form: bool
 def _answers(
     schema: Mapping[str, Any] | None, example: Any = None, kind: str = "application/json"
 ) -> dict[int | str, dict[str, Any]]:
-    told: dict[str, Any] = {"schema": schema or _FILE}
+    told: dict[str, Any] = {"schema": schema or FILE_SCHEMA}
     others: dict[int | str, dict[str, Any]]
     if example is not None:
         told["example"] = example
@@ -130,7 +130,7 @@ def _query(name: str, schema: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 
 def _path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": _TEXT}
+    return {"name": name, "in": "path", "required": True, "schema": TEXT}
 
 
 def _document(
@@ -147,7 +147,7 @@ def _document(
 _REMIX = {
     "type": "object",
     "required": ["prompt"],
-    "properties": {"prompt": _PROMPT, "strength": _STRENGTH, "model": _TEXT, **_SHARED},
+    "properties": {"prompt": _PROMPT, "strength": _STRENGTH, "model": TEXT, **_SHARED},
 }
 _EDIT = {
     **_REMIX,
@@ -157,16 +157,16 @@ _EDIT = {
 _EXTEND = {
     "type": "object",
     "required": ["prompt", "seconds", "video"],
-    "properties": {"prompt": _PROMPT, "seconds": _TEXT, "video": _VIDEO_REFERENCE, "model": _TEXT, **_SHARED},
+    "properties": {"prompt": _PROMPT, "seconds": TEXT, "video": _VIDEO_REFERENCE, "model": TEXT, **_SHARED},
 }
 _CHARACTER = {
     "type": "object",
-    "properties": {"id": _TEXT, "object": _TEXT, "name": _TEXT, "created_at": _INTEGER},
+    "properties": {"id": TEXT, "object": TEXT, "name": TEXT, "created_at": INTEGER},
 }
 _PAGE = {
     "type": "object",
     "properties": {
-        "object": _TEXT,
+        "object": TEXT,
         "data": {"type": "array", "items": VIDEO},
         "first_id": {"type": ["string", "null"]},
         "last_id": {"type": ["string", "null"]},
@@ -191,7 +191,7 @@ LIST = _document(
     "list_videos",
     _answers(_PAGE),
     None,
-    _query("after", _TEXT, "The last id of the page before."),
+    _query("after", TEXT, "The last id of the page before."),
     _query("limit", {"type": "integer", "minimum": 0, "maximum": 100, "default": 20}, "Videos in a page."),
     _query(
         "order", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}, "Oldest or newest first."
@@ -268,7 +268,7 @@ EXAMPLE_FILE = {
 _UPLOAD = {
     "type": "object",
     "required": ["file", "purpose"],
-    "properties": {"file": _FILE, "purpose": _TEXT, "expires_after": _OBJECT},
+    "properties": {"file": FILE_SCHEMA, "purpose": TEXT, "expires_after": _OBJECT},
 }
 _FILE_ID = _path("file_id")
 CREATE_FILE = _document(
@@ -282,14 +282,14 @@ FILES = _document(
     "list_files",
     _answers(_OBJECT),
     None,
-    _query("after", _TEXT, "The last id of the page before."),
+    _query("after", TEXT, "The last id of the page before."),
     _query(
         "limit", {"type": "integer", "minimum": 1, "maximum": 10000, "default": 10000}, "Files in a page."
     ),
     _query(
         "order", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}, "Oldest or newest first."
     ),
-    _query("purpose", _TEXT, "Only those."),
+    _query("purpose", TEXT, "Only those."),
 )
 FILE = _document("A file", "retrieve_file", _answers(_OBJECT, EXAMPLE_FILE), None, _FILE_ID)
 FILE_CONTENT = _document(
@@ -307,9 +307,9 @@ JOBS = _document(
     "list_jobs",
     _answers(_OBJECT),
     None,
-    _query("after", _TEXT, "The last id of the page before."),
+    _query("after", TEXT, "The last id of the page before."),
     _query("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Jobs in a page."),
-    _query("search", _TEXT, "Words of the prompt."),
+    _query("search", TEXT, "Words of the prompt."),
 )
 JOB_RETRIEVE = _document("A job, live", "retrieve_job", _A_JOB, None, _JOB_ID)
 JOB_CANCEL = _document("Stop a job within one step", "cancel_job", _A_JOB, None, _JOB_ID)
@@ -362,51 +362,3 @@ def task_document(task: str) -> dict[str, Any]:
     kind = kinds()[task]
     summary = (kind.__doc__ or task).strip().splitlines()[0]
     return _document(summary, f"task_{task}", _A_JOB, _body(schema_of(kind), *_EXAMPLES.get(task, ())))
-
-
-def schema_of(kind: type) -> dict[str, Any]:
-    """The JSON schema of a request type, from its annotations."""
-    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    hints = fields_of(kind)
-    required = [name for name in hints if defaults[name] is dataclasses.MISSING]
-    properties = {name: _schema(hint) for name, hint in hints.items()}
-    if hasattr(kind, "task"):
-        properties["model"] = _TEXT
-    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
-
-
-def _schema(hint: Any) -> dict[str, Any]:
-    plain = {
-        str: _TEXT,
-        int: _INTEGER,
-        float: _NUMBER,
-        bool: {"type": "boolean"},
-        type(None): {"type": "null"},
-    }
-    found: list[dict[str, Any]] = []
-    for option in options(hint):
-        row = row_of(option)
-        if option in plain:
-            found.append(plain[option])
-        elif dataclasses.is_dataclass(option) and isinstance(option, type):
-            found.append(schema_of(option))
-        elif row is not None and row[1]:
-            found.append({"type": "array", "items": _schema(row[0][0])})
-        elif row is not None:
-            items = [_schema(one) for one in row[0]]
-            count = len(items)
-            found.append({"type": "array", "prefixItems": items, "minItems": count, "maxItems": count})
-        else:
-            found.append(MEDIA)
-    return found[0] if len(found) == 1 else {"anyOf": found}
-
-
-MEDIA = {
-    "description": "A file of the form; or {id} of a video, a character, a file; or {url}, https: or data:.",
-    "anyOf": [
-        _FILE,
-        {"type": "object", "required": ["id"], "properties": {"id": _TEXT}},
-        {"type": "object", "required": ["url"], "properties": {"url": _TEXT}},
-        {"type": "null"},
-    ],
-}

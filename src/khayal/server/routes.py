@@ -20,6 +20,7 @@ from khayal.server.forms import read_body
 from khayal.server.job import FAILED, QUEUED, Job
 from khayal.server.orders import Caller, Media, Order, asked_again
 from khayal.server.requests import FILE, build, fields_of, kinds, plain
+from khayal.server.schemas import schema_of
 
 _TIMED = ("generate", "animate")
 """Tasks whose `seconds` are those of the whole video, and are kept to the frame."""
@@ -178,7 +179,7 @@ async def _preview(desk: Desk, request: Request) -> Response:
 async def _tasks(desk: Desk, request: Request) -> Response:
     def take(caller: Caller) -> Response:
         data = [
-            {"task": task, "says": _sentence(kind), "fields": documents.schema_of(kind)}
+            {"task": task, "says": _sentence(kind), "fields": schema_of(kind)}
             for task, kind in kinds().items()
         ]
         return JSONResponse({"object": "list", "data": data})
