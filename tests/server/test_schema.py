@@ -1,6 +1,5 @@
 """What the OpenAPI document allows, and what it does not, as schemathesis sends it: nothing breaks."""
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -125,6 +124,12 @@ def send_all(client, known, watch, operation, mode):
             assert set(answer.json()["error"]) == {"message", "type", "param", "code"}, sent.url
             assert str(client.house.folder.path) not in answer.text, "no place on the server is told"
 
-    with contextlib.suppress(Unsatisfiable):  # a call without parameters has none that are wrong
+    try:
         send()
+    except Unsatisfiable:
+        pass  # a call without parameters has none that are wrong
+    except ValueError as error:
+        # by chance schemathesis gives a file that it drew to its own validator, which takes none
+        if "Unsupported type: 'Binary'" not in str(error):
+            raise
     return num_asked
