@@ -35,7 +35,7 @@ from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig
 from khayal.train.comprehension import Comprehension, ComprehensionConfig, LabelledCaptions
 from khayal.train.compression import Compression, CompressionConfig
-from khayal.train.config import OptimiserConfig, TrainConfig
+from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
 from khayal.train.loss import Levels, Mixture
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
 from khayal.train.probing import LabelledClips, Probing, share_inside
@@ -60,6 +60,7 @@ tokens, 75 to 90% of the attention went to the padding of captions that have 10 
 DIALS = "1233"
 """Clips of these dials in turn: what is said of a small world is met in the large one too."""
 SEED = 0
+CLIPS_READ_FOR_WORDS = 3000
 NUM_WORDINGS = 4
 """Of each caption, drawn anew from what is known of the clip."""
 
@@ -102,7 +103,7 @@ DEFAULTS = Defaults(
     fps=Fraction(FPS),
     seconds=SECONDS,
     size=(SIDE, SIDE),
-    steps=16,
+    steps=10,
     guidance=(4.0,),
     text_length=TEXT_LENGTH,
     trained_sizes=((SIDE, SIDE),),
@@ -237,6 +238,7 @@ def transformer(
             matrix_learning_rate=rate,
             decay_share=0.3,
         ),
+        keeping=KeepingConfig(full_minutes=3),
         is_compiled=compiled,
     )
 
@@ -305,17 +307,20 @@ def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
 
 
 def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
-    """Every word of the captions in a folder of shards, as the tokenizer writes it; none without shards."""
+    """The words of the captions in a folder of shards, as the tokenizer writes them; none without shards.
+
+    The grammar is closed: a few thousand clips, with a score of captions each, say all there is to say.
+    """
     paths = sorted(folder.glob("*.jsonl"))
-    if not paths:
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    words = set[str]()
+    for line in lines[:: max(1, len(lines) // CLIPS_READ_FOR_WORDS)]:
+        for passage in json.loads(line)["passages"]:
+            words.update(" ".join(passage["texts"].values()).split())
+    if not words:
         return ()
-    opened, found = Tokenizer(tokenizer), set[str]()
-    for path in paths:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            for told in json.loads(line)["passages"]:
-                for _, pieces in opened.words(" ".join(told["texts"].values())):
-                    found.update(pieces)
-    return tuple(sorted(found))
+    found = Tokenizer(tokenizer).words(" ".join(sorted(words)))
+    return tuple(sorted({piece for _, pieces in found for piece in pieces}))
 
 
 def worded(told: WorldPassage, truth: Truth) -> Passage:

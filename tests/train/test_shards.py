@@ -86,6 +86,16 @@ def test_large_sets_are_read_from_the_disk(prepared: Path, monkeypatch: pytest.M
     assert torch.equal(held.latents, read.latents)
 
 
+def test_processes_share_the_clips(prepared: Path, tmp_path: Path) -> None:
+    config = tiny.encode(prepared)
+    for part in ("2/2", "1/2"):
+        assert encode_clips(replace(config, part=part), tmp_path, QUIET).is_finished
+    for path in (prepared / "encode").glob("shard-*"):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+    with pytest.raises(InputError, match="no part “3/2”"):
+        encode_clips(replace(config, part="3/2"), tmp_path / "odd", QUIET)
+
+
 def test_crops_are_the_same_for_the_same_step(prepared: Path) -> None:
     source = FrameShards(prepared / "frames", Crops(num_frames=8, side=16, still_share=0.5))
     crops = next(source.batches(reading(start=5))).frames

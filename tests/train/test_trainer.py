@@ -25,7 +25,7 @@ from khayal.train.compression import Compression, CompressionConfig, charbonnier
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
 from khayal.train.loop import Sitting, Trainer
-from khayal.train.optimiser import Optimiser, share_of_rate
+from khayal.train.optimiser import Muon, Optimiser, share_of_rate
 from khayal.train.parts import load_part
 from khayal.train.preparing import TokenizerConfig
 from khayal.train.recipe import call_recipe, find_recipe
@@ -74,6 +74,25 @@ def test_muon_moves_matrices_as_far_as_adamw_moves_the_rest() -> None:
     # all directions are moved alike
     values = torch.linalg.svdvals(moved["a.weight"])
     assert values.max() / values.min() < 3
+
+
+def test_muon_is_that_of_torch() -> None:
+    shapes = ((64, 64), (64, 64), (128, 64), (48, 96))
+    generator = torch.Generator().manual_seed(0)
+    ours = [nn.Parameter(0.05 * torch.randn(shape, generator=generator)) for shape in shapes]
+    theirs = [nn.Parameter(weight.detach().clone()) for weight in ours]
+    both = (
+        Muon(ours, lr=8e-3, momentum=0.95, weight_decay=0.01),
+        torch.optim.Muon(theirs, lr=8e-3, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(5):
+        for mine, its in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            its.grad = mine.grad.clone()
+        for optimiser in both:
+            optimiser.step()
+    for mine, its in zip(ours, theirs, strict=True):
+        assert (mine - its).norm() < 0.01 * its.norm()  # both compute in bfloat16, in another order
 
 
 def test_which_weights_are_muons(new_run: NewRun) -> None:

@@ -87,6 +87,7 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, folder: Path, sitting: Sitting | None = None) -> None:
+        self._begun = time.monotonic()
         self.config, self.folder = config, folder
         self.sitting = sitting or Sitting()
         self.processes = join_processes(self.sitting.device)
@@ -141,13 +142,14 @@ class Trainer:
                 pending = made
                 now = time.monotonic()
                 seconds, asked = self.processes.sum(
-                    now - clock if self.processes.is_first else 0.0, float(is_asked.is_set())
+                    now - clock if self.processes.is_first else 0.0,
+                    float(is_asked.is_set() or self._is_paused(now)),
                 )
                 clock = now
                 begins_decay = self._advance(seconds)
                 made.values["seconds"] = self.position.seconds
                 made.values["samples_per_second"] = self.config.batch_size / max(seconds, 1e-9)
-                is_stopping = self._is_over() or self._is_paused(begun) or asked > 0
+                is_stopping = self._is_over() or asked > 0
                 if is_stopping or begins_decay or self._is_due(saved):
                     self._read(pending)
                     pending = None
@@ -353,8 +355,9 @@ class Trainer:
     def _is_over(self) -> bool:
         return self._progress() >= 1
 
-    def _is_paused(self, begun: Position) -> bool:
-        return self.sitting.minutes is not None and self._minutes_since(begun) >= self.sitting.minutes
+    def _is_paused(self, now: float) -> bool:
+        """Whether the slice is over, to which the time until the first step belongs too."""
+        return self.sitting.minutes is not None and now - self._begun >= 60 * self.sitting.minutes
 
     def _is_due(self, saved: Position) -> bool:
         keeping = self.config.keeping

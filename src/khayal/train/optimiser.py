@@ -108,18 +108,18 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is no closure here
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
-            alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    alike[tuple(weight.shape)].append(weight)
-            for shape, weights in alike.items():
+                    alike[tuple(weight.shape)].append((weight, weight.grad))
+            for shape, pairs in alike.items():
+                weights, gradients = map(list, zip(*pairs, strict=True))
                 for weight in weights:
                     if not self.state[weight]:
-                        self.state[weight]["momentum_buffer"] = torch.zeros_like(weight.grad)
-                buffers = [self.state[weight]["momentum_buffer"] for weight in weights]
-                gradients = [weight.grad for weight in weights]
-                torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-                steps = orthogonal(torch._foreach_lerp(gradients, buffers, group["momentum"]))
+                        self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+                momenta = [self.state[weight]["momentum_buffer"] for weight in weights]
+                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+                steps = orthogonal(torch._foreach_lerp(gradients, momenta, group["momentum"]))
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(weights, steps, alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
 

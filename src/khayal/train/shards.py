@@ -159,13 +159,16 @@ class LatentShards:
         content = self._reader.content
         self._frames_per_column = tuple(content["frames_per_column"])
         self._still_columns = tuple(content["still_columns"])
-        self._passages = [
-            tuple(Passage(**passage) for passage in self._reader.line(clip)["passages"])
-            for clip in range(len(self._reader))
-        ]
+        self._passages: dict[int, tuple[Passage, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._reader)
+
+    def _passages_of(self, clip: int) -> tuple[Passage, ...]:
+        """Read when the clip is first wanted: those of a large set would take a while."""
+        if clip not in self._passages:
+            self._passages[clip] = tuple(Passage(**told) for told in self._reader.line(clip)["passages"])
+        return self._passages[clip]
 
     def batches(self, reading: Reading) -> Iterator[LatentBatch]:
         """See `Source`."""
@@ -176,7 +179,7 @@ class LatentShards:
                 latents=self._reader.read("latents", clips),
                 stills=self._reader.read("stills", clips) if self._still_columns else None,
                 still_columns=self._still_columns,
-                passages=tuple(self._passages[clip] for clip in clips),
+                passages=tuple(self._passages_of(clip) for clip in clips),
                 frames_per_column=self._frames_per_column,
                 focus=self._reader.read("focus", clips) if is_focused else None,
             )

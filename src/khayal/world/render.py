@@ -268,6 +268,8 @@ class Renderer:
         mujoco, scene = self.mujoco, self.scene
         self.gl.make_current()
         width, height = size
+        if (self.context.offWidth, self.context.offHeight) != size:
+            mujoco.mjr_resizeOffscreen(width, height, self.context)  # all of it is resolved in every frame
         first = self._set_scene(cast, *look)
         flags = scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = not is_segmented
