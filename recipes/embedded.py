@@ -4,7 +4,7 @@
     khayal train recipes.embedded:tokenizer --out RUN        from the captions of those clips
     khayal train recipes.embedded:autoencoder --out RUN      5.1M parameters, 32 channels at 1/16
     khayal train recipes.embedded:comprehension --out RUN    the text encoder, 1.6M, on their captions
-    khayal train recipes.embedded:encode --out RUN           all clips, as latents: about 100 kB each
+    khayal train recipes.embedded:encode --out RUN           all clips, as latents: about 60 kB each
     khayal train recipes.embedded:transformer --out RUN      9.1M parameters
 
 `runs/embedded.sh` does all of it. The whole checkpoint is 31 MB in bfloat16. The dials of the world have to
@@ -221,10 +221,10 @@ def transformer(
     focus: float = 4.0,
     short: float = 0.25,
 ) -> TrainConfig:
-    """The transformer; on two CPU cores a step of 32 clips takes about two seconds.
+    """The transformer, a token for every latent; patches of 2×2, a quarter of the tokens, suit a CPU better.
 
-    Over 200 steps of 8 clips, on the same batches and noise, the last 20 losses were 0.44 for Muon at 8e-3,
-    0.49 at 4e-3, 0.58 at 2e-3; AdamW alone had 0.58 at 2.4e-3, 0.61 at 1.2e-3, 0.69 at 6e-4.
+    With those, over 200 steps of 8 clips, on the same batches and noise, the last 20 losses were 0.44 for
+    Muon at 8e-3, 0.49 at 4e-3, 0.58 at 2e-3; AdamW alone had 0.58 at 2.4e-3, 0.61 at 1.2e-3, 0.69 at 6e-4.
     """
     shape = replace(learns(run, dials), focus_weight=focus, short_share=short)
     return TrainConfig(
