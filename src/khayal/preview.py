@@ -32,7 +32,7 @@ _FOCUS = 0.5  # of the steps: before it, there is little to be seen that is shar
 _MANY = 8  # sharp pictures; where so many can be afforded, no others are needed
 _SOFT_SHARE = 0.3  # of what may be spent
 _FADE = 0.99
-_SWATCHES, _SIDE, _SPOTS = 2, 8, 4  # images, their side in latents, spots of colour along it
+_SWATCHES, _SIDE, _SPOTS = 8, 8, 4  # images, their side in latents, spots of colour along it
 _RIDGE = 1e-3
 
 
@@ -155,14 +155,18 @@ class Colours:
 
     @classmethod
     def of(cls, autoencoder: Autoencoder, *, device: torch.device, dtype: torch.dtype) -> Colours:
-        """Fitted to how the autoencoder encodes spots of random colours: a few small images, once."""
+        """Fitted to what the autoencoder decodes from spots of random latents: a few small images, once.
+
+        Pictures of spots, encoded, are so unlike what it was trained on that the map of a scene was twice
+        as far off.
+        """
         generator = torch.Generator().manual_seed(0)
-        spots = torch.rand(_SWATCHES, 3, _SPOTS, _SPOTS, generator=generator) * 2 - 1
-        side = _SIDE * autoencoder.spatial_ratio
-        images = F.interpolate(spots, size=(side, side), mode="bicubic", align_corners=True).clamp(-1, 1)
+        spots = torch.randn(_SWATCHES, autoencoder.latent_channels, _SPOTS, _SPOTS, generator=generator)
+        latents = F.interpolate(spots, size=(_SIDE, _SIDE), mode="bicubic", align_corners=True)
         with torch.inference_mode():
-            latents = autoencoder.encode(images[:, :, None].to(device, dtype)).float().cpu()
-        inputs = latents[:, :, 0].permute(0, 2, 3, 1).flatten(0, 2).double()
+            decoded = autoencoder.decode(latents[:, :, None].to(device, dtype))
+        images = decoded[:, :, -1].float().clamp(-1, 1).cpu()
+        inputs = latents.permute(0, 2, 3, 1).flatten(0, 2).double()
         inputs = torch.cat((inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)), dim=1)
         targets = F.avg_pool2d(images, autoencoder.spatial_ratio).permute(0, 2, 3, 1).flatten(0, 2).double()
         gram = inputs.T @ inputs

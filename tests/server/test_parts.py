@@ -121,4 +121,4 @@ def test_another_shape_is_cropped_from_that_of_the_training():
     request = fit_request(GenerateRequest(prompt="a ball"), tall, studio)
     assert request.size == (128, 128), "the model makes no other as well"
     still = fit_request(AnimateRequest(image="still.png", prompt="a ball"), tall, studio)
-    assert still.size == (96, 160), "what is given keeps its margins"
+    assert still.size == (96, 176), "what is given keeps its margins"
