@@ -296,10 +296,14 @@ def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
         for number in range(start, num_kept):
             assert reader is not None
             line = reader.line(number)
+            if reader.has("focus"):
+                focus = reader.part("focus", number).numpy()
+            else:  # a folder that was begun before they were kept
+                focus = focus_of(Truth.from_json(line["truth"]))
             yield Sample(
                 frames=reader.part("frames", number).numpy(),
                 passages=tuple(Passage(**told) for told in line["passages"]),
-                focus=reader.part("focus", number).numpy(),
+                focus=focus,
             )
         yield from otherwise(max(start, num_kept))
 
