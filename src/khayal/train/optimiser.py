@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from khayal.train.config import OptimiserConfig
 
@@ -127,11 +127,17 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     """The nearest orthogonal matrix of each, about: five rounds of Newton and Schulz's quintic in bfloat16.
 
-    All have one shape; those that are spread over processes are taken one by one.
+    All have one shape. Those that are spread over processes are gathered once, and every process computes
+    the same: a product of spread matrices would gather in each of the fifteen products of a step.
     """
-    if isinstance(matrices[0], DTensor):
-        return [_newton_schulz(matrix) for matrix in matrices]
-    return list(_newton_schulz(torch.stack(list(matrices))).unbind())
+    whole = [matrix.full_tensor() if isinstance(matrix, DTensor) else matrix for matrix in matrices]
+    steps = _newton_schulz(torch.stack(whole)).unbind()
+    return [
+        distribute_tensor(step, like.device_mesh, like.placements, src_data_rank=None)
+        if isinstance(like, DTensor)
+        else step
+        for like, step in zip(matrices, steps, strict=True)
+    ]
 
 
 def _newton_schulz(x: Tensor) -> Tensor:
