@@ -1,5 +1,7 @@
 """Memory: what is estimated, what is chosen, and that no way of running changes the frames."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +71,29 @@ def test_low_needs_least_and_high_most():
     needed = [estimate(TI2V_5B, FIVE_SECONDS_OF_720P, way) for way in (HIGH, MIDDLE, LOW)]
     assert needed == sorted(needed, reverse=True)
     assert needed[0] > 25 * GB  # the weights alone
+
+
+def test_the_ceiling_is_above_every_estimate():
+    own = khayal.open(device="cpu").checkpoint
+    ours = replace(TI2V_5B, text=own.text, transformer=own.transformer, autoencoder=own.autoencoder)
+    for parts, shape in [
+        (ours, (1, 8, 8)),
+        (ours, (12, 8, 8)),
+        (ours, (60, 8, 8)),
+        (TI2V_5B, (2, 4, 4)),
+        (TI2V_5B, (31, 44, 80)),
+    ]:
+        work = Work(latents=shape)
+        assert memory.ceiling(parts, work) > estimate(parts, work, HIGH), shape
+
+
+def test_khayals_own_model_starts_without_pytorchs_compiler(tmp_path):
+    """Its import takes longer than the denoising: 1.3 of 5 seconds."""
+    code = (
+        "import sys, khayal; khayal.open().generate('a ball', seconds=0.3, steps=1);"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
 
 
 def test_a_longer_or_larger_video_needs_more():
@@ -212,6 +237,7 @@ def test_what_the_studio_holds_counts_as_free(tiny_checkpoint, monkeypatch):
     """The second video is made like the first, though the first one's parts still fill the device."""
     folder = tiny_checkpoint("ti2v")
     given = {"size": (96, 64), "num_frames": 5, "steps": 1, "seed": 0}
+    monkeypatch.setattr(memory, "ceiling", lambda parts, work: 10**18)
     studio = khayal.open(folder, device="cpu", dtype="float32", memory="high")
     studio.generate("a ball", **given)
     needed, held = studio._components.residence.needed, studio._components.held_bytes()

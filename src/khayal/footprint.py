@@ -16,6 +16,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from khayal.model.autoencoder import Autoencoder
 from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
+from khayal.model.skeleton import without_weights
 from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.model.transformer import Context, SpacetimeTransformer, TransformerConfig
 from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
@@ -39,6 +40,11 @@ class LiveBytes(TorchDispatchMode):
         now: bytes alive.
         peak: the most that ever were.
     """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch would hide this mode from its compiler, and import that for a second to do so."""
+        return False
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,5 +132,5 @@ def decoder_bytes(
 
 
 def _on_meta(config: object, dtype: torch.dtype) -> nn.Module:
-    with torch.device("meta"):
+    with without_weights():
         return _MODULES[type(config)](config).to(dtype).eval()

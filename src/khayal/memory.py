@@ -11,6 +11,7 @@ Ways of running, from most memory to least; all give the same frames:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ from khayal.model.wan_autoencoder import WanAutoencoderConfig
 MODES = ("auto", "high", "low")
 GB = 10**9
 ROOM_TO_SPARE = 1.15  # allocators round up and keep gaps
+PLENTY = 2**20
+"""Bytes for each latent of a canvas: khayal's own model takes 24 to 93 kB. Of a few latents Wan's autoencoders take
+3 MB each, which is little beside their weights."""
 TILE = 20
 """Latents along the side of a decoder tile in low mode: 320 pixels of TI2V-5B."""
 
@@ -115,6 +119,16 @@ def estimate(parts: Parts, work: Work, residence: Residence) -> int:
     return int(max(text + encoding, transformer + denoising, decoder + decoding) * ROOM_TO_SPARE)
 
 
+def ceiling(parts: Parts, work: Work) -> int:
+    """More than `estimate` says of a run that keeps everything, and known at once.
+
+    What that measures on the meta device goes through PyTorch's compiler, whose import alone takes a second.
+    """
+    modules = ((parts.text, 1), (parts.transformer, parts.num_experts), (parts.autoencoder, 1))
+    weights = 4 * sum(num_parameters(config) * count for config, count in modules)
+    return 2 * weights + PLENTY * math.prod(work.latents)
+
+
 def available_bytes(device: torch.device) -> int:
     """Memory that this process could still take on the device."""
     if device.type == "cuda":
@@ -142,7 +156,9 @@ def choose(
     low = LOW if device.type == "cuda" else TILED
     ways = {"high": [HIGH], "low": [low], "auto": [HIGH, MIDDLE, TILED, low]}[mode]
     free = available_bytes(device) if available is None else available
-    needed = 0
+    needed = ceiling(parts, work)
+    if ways[0] is HIGH and needed <= free:
+        return replace(HIGH, needed=needed)
     for way in ways:
         try:
             needed = estimate(parts, work, way)

@@ -98,6 +98,9 @@ def test_the_whole_command_and_that_it_goes_on(
     assert run(model, *FEW, "--report", str(report)) == told
     with pytest.raises(InputError, match="begun with dials"):
         run(model, *FEW, "--report", str(report), "--dial", "1")
+    settings(model, steps=2)
+    with pytest.raises(InputError, match="begun with sampling"):
+        run(model, *FEW, "--report", str(report))
 
 
 def check_abilities(told: Any) -> None:

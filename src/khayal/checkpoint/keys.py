@@ -13,6 +13,7 @@ from torch import nn
 
 from khayal.checkpoint.configs import UMT5_POSITIVE, UMT5_REQUIRED, UMT5_WITHOUT_EFFECT, parse_config
 from khayal.errors import CheckpointError
+from khayal.model.skeleton import without_weights
 
 TI2V = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
 
@@ -86,7 +87,7 @@ class Part:
             CheckpointError: for a config that no module can be built from.
         """
         try:
-            with torch.device("meta"):
+            with without_weights():
                 return self.module_class(config)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(

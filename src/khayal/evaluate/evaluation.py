@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -92,8 +94,14 @@ def evaluate(
     maker = Maker.open(model, device)
     casting = casting_of(maker, choice.dials)
     cache = cache_folder(casting)
-    identity = {"model": maker.fingerprint(), "dials": casting.dials, "probe": fingerprint()}
-    kept = (folder or cache / "models" / str(identity["model"])) / "measured"
+    identity = {
+        "model": maker.fingerprint(),
+        "sampling": maker.sampling,
+        "dials": casting.dials,
+        "probe": fingerprint(),
+    }
+    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    kept = (folder or cache / "models" / name) / "measured"
     settle(kept, identity)
     bench = Bench(
         maker=maker, probe=probe, folder=kept, cache=cache, num_workers=choice.num_workers, show=show
@@ -146,7 +154,6 @@ class Evaluation:
     def run(self) -> dict[str, Any]:
         """All parts that are asked for."""
         checkpoint = self.bench.maker.checkpoint
-        defaults = checkpoint.defaults
         told: dict[str, Any] = {
             "schema": SCHEMA,
             "khayal": khayal.__version__,
@@ -158,8 +165,7 @@ class Evaluation:
             "size": list(self.casting.size),
             "fps": self.casting.fps,
             "num_frames": self.casting.num_frames,
-            "steps": defaults.steps,
-            "guidance": list(defaults.guidance),
+            **self.bench.maker.sampling,
         }
         for part in PARTS:
             if part not in self.choice.parts:

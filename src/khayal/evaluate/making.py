@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -199,6 +200,17 @@ class Maker:
         encoded = encoder(tokens.token_ids[:, :length].to(device), is_token)
         encoded = encoded * is_token[..., None]
         return F.pad(encoded, (0, 0, 0, tokens.is_token.shape[1] - length))
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How a clip is sampled: the same weights make others with other defaults."""
+        defaults, scheduler = self.checkpoint.defaults, self.checkpoint.scheduler
+        return {
+            "steps": defaults.steps,
+            "guidance": list(defaults.guidance),
+            "solver": scheduler.solver,
+            "flow_shift": scheduler.flow_shift,
+        }
 
     def fingerprint(self, *parts: str) -> str:
         """Of the weights of some parts of the checkpoint, or of all of them."""

@@ -18,6 +18,7 @@ from khayal.errors import CheckpointError
 from khayal.evaluate.claims import Actor, Heard
 from khayal.evaluate.labels import frames_seen
 from khayal.model.probe import Probe, ProbeConfig, ProbeReading
+from khayal.model.skeleton import without_weights
 from khayal.world import vocabulary as v
 
 SHIPPED = Path(__file__).parent / "probe"
@@ -47,7 +48,7 @@ def open_probe(folder: Path = SHIPPED) -> Probe:
             why="its names are others",
             fix="train it again",
         )
-    with torch.device("meta"):
+    with without_weights():
         probe = Probe(config)
     weights = {key: value.float() for key, value in load_file(folder / "probe.safetensors").items()}
     probe.load_state_dict(weights, assign=True)

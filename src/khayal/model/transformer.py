@@ -193,7 +193,7 @@ class Block(nn.Module):
         self.attn2 = Attention(width, config.num_attention_heads, eps=config.eps)
         self.norm2 = nn.LayerNorm(width, eps=config.eps) if config.cross_attn_norm else nn.Identity()
         self.ffn = FeedForward(width, config.ffn_dim)
-        self.scale_shift_table = nn.Parameter(torch.randn(1, 6, width) / width**0.5)
+        self.scale_shift_table = nn.Parameter(torch.empty(1, 6, width).normal_(std=width**-0.5))
 
     def forward(
         self, x: Float[Tensor, "b t n d"], rows: Float[Tensor, "b t 6 d"], context: Context
@@ -255,7 +255,7 @@ class SpacetimeTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.num_layers))
         out_channels = config.out_channels or config.in_channels
         self.proj_out = nn.Linear(width, out_channels * math.prod(config.patch_size))
-        self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
+        self.scale_shift_table = nn.Parameter(torch.empty(1, 2, width).normal_(std=width**-0.5))
 
     def prepare(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from khayal.model.probe import Probe, ProbeConfig, ProbeLabels, ProbeReading
@@ -150,6 +150,11 @@ class Probing(Objective[ProbeBatch]):
         plain = {key.removeprefix("probe."): value.to(torch.bfloat16) for key, value in weights.items()}
         save_file({key: value.contiguous() for key, value in plain.items()}, folder / "probe.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.probe.config), indent=1) + "\n")
+
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        """See `Objective`."""
+        weights = load_file(folder / "probe.safetensors")
+        return {f"probe.{key}": weight.float() for key, weight in weights.items()}
 
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """Nothing: its answers are in the log, and `khayal evaluate` measures them on other clips."""
