@@ -30,8 +30,8 @@ MODES = ("auto", "high", "low")
 GB = 10**9
 ROOM_TO_SPARE = 1.15  # allocators round up and keep gaps
 PLENTY = 2**20
-"""Bytes for each latent of a canvas: khayal's own model takes 24 to 93 kB. Of a few latents Wan's autoencoders take
-3 MB each, which is little beside their weights."""
+"""Bytes for each latent of a canvas: khayal's own model takes 24 to 93 kB. Wan's autoencoders take 3 MB for
+each of a few latents, which is little beside their weights."""
 TILE = 20
 """Latents along the side of a decoder tile in low mode: 320 pixels of TI2V-5B."""
 
