@@ -67,7 +67,7 @@ def autoencoder(run: Path, batch: int = 4, side: int = 64) -> TrainConfig:
 def encode(run: Path, dials: str = DIALS, clips: int = 1200, workers: int = 2) -> EncodeConfig:
     """Clips as latents. There are no stills: the first latent frame is one."""
     return EncodeConfig(
-        clips=embedded.world(dials, workers, NUM_FRAMES / FPS),
+        clips=embedded.kept(run / "frames", otherwise=embedded.world(dials, workers, NUM_FRAMES / FPS)),
         name=f"world dials {dials} seed {SEED}, {NUM_FRAMES} frames",
         num_frames=NUM_FRAMES,
         autoencoder=run / "autoencoder" / "model",

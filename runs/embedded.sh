@@ -4,7 +4,7 @@
 #
 #   runs/embedded.sh                         the budget of two CPU cores: about ten hours
 #   SCALE=0.1 runs/embedded.sh               a tenth of every budget
-#   GPU=1 RUN=/dev/shm/khayal runs/embedded.sh             half an hour of one H100, 35 GB of memory for clips
+#   GPU=1 RUN=/dev/shm/khayal runs/embedded.sh             half an hour of one H100, 50 GB of memory for clips
 #   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer
 #   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 MINUTES_COMPREHENSION=0 …    … the transformer alone
 #
@@ -15,17 +15,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "${GPU:-0}" = 1 ]; then
-    # Clips are rendered on all cores (16 of them: 39 a second) while the autoencoder and the text encoder train
-    # on the first.
-    AHEAD=${AHEAD:-2400} CLIPS_FRAMES=${CLIPS_FRAMES:-12000} CLIPS_LATENTS=${CLIPS_LATENTS:-$CLIPS_FRAMES}
+    # Clips are rendered on all cores (16 of them: 39 a second) while the models train on the first of them.
+    AHEAD=${AHEAD:-2400} CLIPS_FRAMES=${CLIPS_FRAMES:-20000}
     MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-4.5} MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-2.5}
-    MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-14} MINUTES_PROBE=${MINUTES_PROBE:-1.2}
+    MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-14}
     BATCH=${BATCH:-256} RATE=${RATE:-5e-3} COMPILED=${COMPILED:-true} SHORT=${SHORT:-0} ENCODERS=${ENCODERS:-4}
     CROPS=${CROPS:---set batch=32 --set side=128} CAPTIONS=${CAPTIONS:-512} PROBED=${PROBED:-64}
 fi
 RUN=${RUN:-runs/out/embedded}
 DIALS=${DIALS:-1233}         # clips of these dials of the world in turn
-AHEAD=${AHEAD:-0}            # the autoencoder begins when there are so many, and the rest is rendered meanwhile
+AHEAD=${AHEAD:-0}            # training begins when there are so many; the rest is rendered beside it, 0: before it
 SCALE=${SCALE:-1}           # of all budgets below
 WORKERS=${WORKERS:-$(nproc)}
 CLIPS_FRAMES=${CLIPS_FRAMES:-480}      # kept as frames, for the autoencoder; 2.4 MB each
@@ -97,9 +96,6 @@ render() {
     [ "$MINUTES_PROBE" = 0 ] || train_stage probe_clips --set dials="$DIALS" --set workers="$WORKERS" \
         --set clips="$(clips "$CLIPS_PROBE")"
 }
-judge() {
-    [ "$MINUTES_PROBE" = 0 ] || train_stage probe --minutes "$(scaled "$MINUTES_PROBE")" --set batch="$PROBED"
-}
 comprehend() {
     train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" --set batch="$CAPTIONS" \
         ${FROM:+--start "$FROM"}
@@ -108,40 +104,45 @@ compress() {
     # shellcheck disable=SC2086 # CROPS are several words
     train_stage autoencoder --minutes "$(scaled "$MINUTES_AUTOENCODER")" $CROPS ${FROM:+--start "$FROM/vae"}
 }
-encode() {
-    finished encode && return
+encode() { # so many clips, in whole shards
     local jobs=() k
     for k in $(seq "$ENCODERS"); do
         stage encode --resume --json --minutes "$(scaled "$MINUTES_ENCODE")" --set dials="$DIALS" \
-            --set workers="$WORKERS" --set clips="$(clips "$CLIPS_LATENTS")" --set part="$k/$ENCODERS" >&2 &
+            --set workers="$WORKERS" --set clips="$1" --set part="$k/$ENCODERS" >&2 &
         jobs+=($!)
     done
     for k in "${jobs[@]}"; do wait "$k"; done
-    touch "$RUN/encode.done"
 }
-num_kept() { find "$RUN/frames" -name 'shard-*.safetensors' 2> /dev/null | wc -l; }
-await_clips() { while [ "$(num_kept)" -lt $(($1 / 8)) ] && kill -0 "$2" 2> /dev/null; do sleep 1; done; }
+kept() { find "$RUN/frames" -name 'shard-*.safetensors' 2> /dev/null | wc -l | awk '{print 8 * $1}'; }
 
-if [ "$AHEAD" != 0 ] && ! finished autoencoder; then
+if [ "$AHEAD" = 0 ]; then
+    render
+    train_stage tokenizer
+    compress
+    finished encode || { encode "$(clips "$CLIPS_LATENTS")" && touch "$RUN/encode.done"; }
+    comprehend
+    [ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
+else
+    set -m # a process group of its own, to be ended with this call; a shard is there whole or not at all
     render &
     rendering=$!
-    await_clips "$AHEAD" "$rendering"
+    set +m
+    trap 'kill -- -"$rendering" 2> /dev/null || true; wait' EXIT
+    while [ "$(kept)" -lt "$(clips "$AHEAD")" ] && kill -0 "$rendering" 2> /dev/null; do sleep 1; done
+    [ "$(kept)" -ge "$(clips "$AHEAD")" ] || exit 0 # this call's time is up
     train_stage tokenizer
     comprehend &
     compress
-    wait
-    judge &
+    wait $!
+    finished comprehension || exit 0
+    encode $(($(kept) / 64 * 64)) # those that came since the last call too
 fi
-render
-train_stage tokenizer
-compress
-encode
-comprehend
-[ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" --set rate="$RATE" \
     --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
     --set short="$SHORT" ${FROM:+--start "$FROM"}
-wait
-judge
+if [ "$MINUTES_PROBE" != 0 ]; then
+    wait
+    train_stage probe --minutes "$(scaled "$MINUTES_PROBE")" --set batch="$PROBED"
+fi
 [ "$PROMPTS" = 0 ] || khayal evaluate --model "$RUN/transformer/model" --prompts "$PROMPTS" --report "$RUN/report"
 echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"
