@@ -28,7 +28,7 @@ AHEAD=${AHEAD:-0}            # training begins when there are so many; the rest 
 SCALE=${SCALE:-1}           # of all budgets below
 WORKERS=${WORKERS:-$(nproc)}
 CLIPS_FRAMES=${CLIPS_FRAMES:-480}      # kept as frames, for the autoencoder; 2.4 MB each
-CLIPS_LATENTS=${CLIPS_LATENTS:-6000}
+CLIPS_LATENTS=${CLIPS_LATENTS:-6000}    # with AHEAD: all that are kept as frames
 MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
 MINUTES_ENCODE=${MINUTES_ENCODE:-60}
 MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-6}
@@ -121,7 +121,6 @@ if [ "$AHEAD" = 0 ]; then
     compress
     finished encode || { encode "$(clips "$CLIPS_LATENTS")" && touch "$RUN/encode.done"; }
     comprehend
-    [ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
 else
     set -m # a process group of its own, to be ended with this call; a shard is there whole or not at all
     render &
@@ -129,14 +128,17 @@ else
     set +m
     trap 'kill -- -"$rendering" 2> /dev/null || true; wait' EXIT
     while [ "$(kept)" -lt "$(clips "$AHEAD")" ] && kill -0 "$rendering" 2> /dev/null; do sleep 1; done
-    [ "$(kept)" -ge "$(clips "$AHEAD")" ] || exit 0 # this call's time is up
+    finished frames || [ "$(kept)" -ge "$(clips "$AHEAD")" ] || exit 0 # this call's time is up
     train_stage tokenizer
     comprehend &
     compress
     wait $!
     finished comprehension || exit 0
-    encode $(($(kept) / 64 * 64)) # those that came since the last call too
+    many=$(kept) # those that came since the last call too; a file of latents holds 64 clips
+    finished frames || many=$((many / 64 * 64))
+    encode "$many"
 fi
+[ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" --set rate="$RATE" \
     --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
     --set short="$SHORT" ${FROM:+--start "$FROM"}

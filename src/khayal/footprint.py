@@ -41,11 +41,6 @@ class LiveBytes(TorchDispatchMode):
         peak: the most that ever were.
     """
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """PyTorch would hide this mode from its compiler, and import that for a second to do so."""
-        return False
-
     def __init__(self) -> None:
         super().__init__()
         self.now = self.peak = 0
