@@ -8,7 +8,7 @@
 #   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer
 #   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 MINUTES_COMPREHENSION=0 …    … the transformer alone
 #
-# The result is $RUN/transformer/model, a checkpoint folder: khayal "a red ball" --model $RUN/transformer/model
+# The result is $RUN/rewording/model, a checkpoint folder: khayal "a red ball" --model $RUN/rewording/model
 # How good it is stands in $RUN/report. The probe that reads it is in the package; MINUTES_PROBE=15 trains another,
 # to be put into src/khayal/evaluate/probe/ before the report.
 set -euo pipefail
@@ -18,7 +18,7 @@ if [ "${GPU:-0}" = 1 ]; then
     # Clips are rendered on all cores (16 of them: 39 a second) while the models train on the first of them.
     AHEAD=${AHEAD:-2400} CLIPS_FRAMES=${CLIPS_FRAMES:-20000}
     MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-4.5} MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-2.5}
-    MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-14}
+    MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-14} MINUTES_REWORDING=${MINUTES_REWORDING:-2} WORDED=${WORDED:-256}
     BATCH=${BATCH:-256} RATE=${RATE:-5e-3} COMPILED=${COMPILED:-true} SHORT=${SHORT:-0} ENCODERS=${ENCODERS:-4}
     CROPS=${CROPS:---set batch=32 --set side=128} CAPTIONS=${CAPTIONS:-512} PROBED=${PROBED:-64}
 fi
@@ -33,12 +33,14 @@ MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
 MINUTES_ENCODE=${MINUTES_ENCODE:-60}
 MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-6}
 MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
+MINUTES_REWORDING=${MINUTES_REWORDING:-20}   # the text encoder learns on for the transformer as it is then
 MINUTES_DECODER=${MINUTES_DECODER:-0}   # the decoder alone learns on; the transformer's export takes it
 BATCH=${BATCH:-32}
 MATRICES=${MATRICES:-muon}
 RATE=${RATE:-8e-3}          # of the matrices
 CROPS=${CROPS:-}            # other crops for the autoencoder
 CAPTIONS=${CAPTIONS:-128}   # in a step of comprehension
+WORDED=${WORDED:-64}        # captions in a step of rewording
 PROBED=${PROBED:-10}        # clips in a step of the probe
 ENCODERS=${ENCODERS:-1}     # processes that encode
 COMPILED=${COMPILED:-false}
@@ -77,8 +79,7 @@ done
 command -v khayal > /dev/null || pip install -e '.[train,evaluate]'
 mkdir -p "$RUN"
 if [ -n "$FROM" ] && [ ! -d "$RUN/tokenizer" ]; then
-    cp -r "$FROM/tokenizer" "$RUN/tokenizer"
-    touch "$RUN/tokenizer.done"
+    train_stage tokenizer --set extends="$FROM/tokenizer" # its own tokens keep their numbers
     if [ "$MINUTES_AUTOENCODER" = 0 ]; then
         mkdir -p "$RUN/autoencoder"
         cp -r "$FROM/vae" "$RUN/autoencoder/model"
@@ -142,9 +143,14 @@ fi
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" --set rate="$RATE" \
     --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
     --set short="$SHORT" ${FROM:+--start "$FROM"}
+MODEL=$RUN/transformer/model
+if [ "$MINUTES_REWORDING" != 0 ]; then
+    train_stage rewording --minutes "$(scaled "$MINUTES_REWORDING")" --set batch="$WORDED" --set model="$MODEL"
+    MODEL=$RUN/rewording/model
+fi
 if [ "$MINUTES_PROBE" != 0 ]; then
     wait
     train_stage probe --minutes "$(scaled "$MINUTES_PROBE")" --set batch="$PROBED"
 fi
-[ "$PROMPTS" = 0 ] || khayal evaluate --model "$RUN/transformer/model" --prompts "$PROMPTS" --report "$RUN/report"
-echo "khayal \"a red ball bounces\" --model $RUN/transformer/model"
+[ "$PROMPTS" = 0 ] || khayal evaluate --model "$MODEL" --prompts "$PROMPTS" --report "$RUN/report"
+echo "khayal \"a red ball bounces\" --model $MODEL"

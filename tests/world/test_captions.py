@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from khayal.errors import InputError
-from khayal.world.captions import LANGUAGES, LENGTHS, are_true, caption, claims, plan, read, words
+from khayal.world.captions import LANGUAGES, LENGTHS, are_true, caption, claims, plan, read, words, write
 from khayal.world.clips import spans, tell
 from khayal.world.draw import Request
 from khayal.world.facts import Facts, facts_of
 from khayal.world.grammar import Form, Lexicon, Rule
+from khayal.world.heldout import is_combination_heldout
 from khayal.world.record import record
+from khayal.world.retelling import said_twice
 from khayal.world.theatre import take
 from khayal.world.truth import Truth
 
@@ -97,6 +99,37 @@ def test_heldout_phrases_are_kept_from_training() -> None:
     assert trained == {"red"}
     assert {rule.write({"colour": "red"}, rng, "heldout") for _ in range(50)} == {"of a scarlet hue"}
     assert dict(enumerate(rule.read("of a scarlet hue", 0, Form())))[0][1] == {"colour": "red"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_heldout_phrases_are_made_of_words_that_training_uses(language: str) -> None:
+    """A word that was never met cannot be understood: it would measure nothing."""
+    assert LANGUAGES[language].words("heldout") <= LANGUAGES[language].words("train")
+    assert LANGUAGES[language].words("all") == LANGUAGES[language].words("train")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_plain_caption_is_the_same_whatever_the_dice(truths: list[Truth], language: str) -> None:
+    told = facts_of(truths[2])
+    planned = plan(told, "detailed", np.random.default_rng(0))
+    plain = {write(planned, language, np.random.default_rng(seed), "plain") for seed in range(10)}
+    assert len(plain) == 1
+    assert are_true(read(plain.pop(), language), told)
+
+
+def test_the_same_is_said_twice_and_nothing_of_it_is_held_out(truths: list[Truth]) -> None:
+    dice, seen = np.random.default_rng(0), set[str]()
+    for truth in truths:
+        for _ in range(20):
+            said, meant = said_twice(facts_of(truth), 3, dice)
+            seen.add(said)
+            stated = read(meant, "en")
+            assert read(said, "ar" if said > "\u0600" else "en") == stated
+            settings = {claim[1] for claim in stated if claim[0] == "setting"}
+            for _, key, _, motion, *_ in (claim for claim in stated if claim[0] == "deed"):
+                colour, _, kind = key.partition(" ")
+                assert not any(is_combination_heldout(kind, colour, motion, place) for place in settings)
+    assert len(seen) > 0.9 * 20 * len(truths)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

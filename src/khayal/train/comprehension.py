@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from khayal.checkpoint.tokenizer import Tokenizer
@@ -42,6 +43,32 @@ class CaptionBatch:
     labels: ProbeLabels
 
 
+def truths_in(folders: Sequence[Path]) -> list[Mapping[str, Any]]:
+    """What is true of the clips in shards; a folder that is not there has none.
+
+    Raises:
+        InputError: of no clip it is known what is true.
+    """
+    readers = [ShardReader(folder) for folder in folders if folder.exists()]
+    lines = (reader.line(clip) for reader in readers for clip in range(len(reader)))
+    truths = [line["truth"] for line in lines if "truth" in line]
+    if not truths:
+        raise InputError(
+            f"Nothing can be read from the clips in “{folders[0]}”",
+            why="no truth stands beside them, which only clips of khayal's world have",
+            fix="encode clips of the world: khayal train recipes.embedded:encode",
+        )
+    return truths
+
+
+def worn(ids: Int[Tensor, "b l"], share: float, num_ids: int, chance: Chance) -> Int[Tensor, "b l"]:
+    """Tokens of captions with some of them replaced by any others."""
+    rows = [chance.dice(_FOR_WORDS, row) for row in chance.rows]
+    is_odd = torch.tensor(np.stack([dice.random(ids.shape[1]) for dice in rows]))
+    other = torch.tensor(np.stack([dice.integers(3, num_ids, ids.shape[1]) for dice in rows]))
+    return torch.where(is_odd < share, other, ids)
+
+
 class LabelledCaptions:
     """Captions of clips whose truth stands in shards, worded anew each time: a Source.
 
@@ -49,9 +76,6 @@ class LabelledCaptions:
         folders: of shards; one that is not there has none.
         label: gives the labels of one clip from its truth, as a batch of one.
         tell: gives a way to caption a clip, from its truth.
-
-    Raises:
-        InputError: of no clip it is known what is true.
     """
 
     def __init__(
@@ -60,15 +84,7 @@ class LabelledCaptions:
         label: Callable[[Mapping[str, Any]], ProbeLabels],
         tell: Callable[[Mapping[str, Any]], Callable[[np.random.Generator], str]],
     ) -> None:
-        readers = [ShardReader(folder) for folder in folders if folder.exists()]
-        lines = (reader.line(clip) for reader in readers for clip in range(len(reader)))
-        truths = [line["truth"] for line in lines if "truth" in line]
-        if not truths:
-            raise InputError(
-                f"Nothing can be read from the clips in “{folders[0]}”",
-                why="no truth stands beside them, which only clips of khayal's world have",
-                fix="encode clips of the world: khayal train recipes.embedded:encode",
-            )
+        truths = truths_in(folders)
         self._labels = joined([label(truth) for truth in truths])
         self._tellers = [tell(truth) for truth in truths]
 
@@ -126,7 +142,8 @@ class Comprehension(Objective[CaptionBatch]):
         """See `Objective`."""
         ids, is_token = self._tokens.of(batch.captions)
         device = self.answers.weight.device
-        text = self.text_encoder(self._worn(ids, chance).to(device), is_token.to(device))
+        ids = worn(ids, self.config.replaced_share, self.config.text.vocab_size, chance)
+        text = self.text_encoder(ids.to(device), is_token.to(device))
         told = self.answers(text.sum(1) / is_token.sum(1, keepdim=True).to(text))
         labels, count = batch.labels, float(len(batch.captions))
         truths = (
@@ -147,14 +164,6 @@ class Comprehension(Objective[CaptionBatch]):
             right = ((logits.argmax(-1) == truth) & is_asked).sum() / is_asked.sum().clamp(min=1)
             parts[f"{name}_right"] = right * count
         return Score(total=torch.stack(terms).sum() * count, count=count, parts=parts)
-
-    def _worn(self, ids: Tensor, chance: Chance) -> Tensor:
-        rows = [chance.dice(_FOR_WORDS, row) for row in chance.rows]
-        is_odd = torch.tensor(np.stack([dice.random(ids.shape[1]) for dice in rows]))
-        other = torch.tensor(
-            np.stack([dice.integers(3, self.config.text.vocab_size, ids.shape[1]) for dice in rows])
-        )
-        return torch.where(is_odd < self.config.replaced_share, other, ids)
 
     def _parted(self, told: Tensor) -> list[Tensor]:
         """Kinds, motions and directions of the actor of each colour, then setting, light and camera move."""

@@ -112,10 +112,12 @@ class TokenizerConfig:
     Attributes:
         texts: what it learns from.
         num_tokens: at most so many.
+        extends: the folder of one whose tokens keep their numbers; new words come after them.
     """
 
     texts: Callable[[], Iterable[str]]
     num_tokens: int = 2048
+    extends: Path | None = None
 
 
 def keep_frames(config: KeepConfig, folder: Path, sitting: Sitting) -> Outcome:
@@ -298,13 +300,22 @@ def make_tokenizer(config: TokenizerConfig, folder: Path, sitting: Sitting) -> O
     counts: Counter[str] = Counter()
     for text in config.texts():
         counts.update(word for word, _ in cut.pre_tokenize_str(normalizer.normalize_str(text)))
-    letters = sorted({letter for word in counts for letter in word} | set("▁" + SPELLING))
-    room = config.num_tokens - len(SPECIAL) - len(letters)
-    words = [(word, count) for word, count in counts.most_common(room) if len(word) > 1]
-    total = sum(count for _, count in words)
-    vocabulary = [(token, 0.0) for token in SPECIAL]
-    vocabulary += [(letter, SPELLED) for letter in letters]
-    vocabulary += [(word, math.log(count / total)) for word, count in words]
+    if config.extends is None:
+        letters = sorted({letter for word in counts for letter in word} | set("▁" + SPELLING))
+        vocabulary = [(token, 0.0) for token in SPECIAL] + [(letter, SPELLED) for letter in letters]
+    else:
+        told = json.loads((config.extends / "tokenizer.json").read_text(encoding="utf-8"))
+        vocabulary = [(token, score) for token, score in told["model"]["vocab"]]
+    known, total = {token for token, _ in vocabulary}, counts.total()
+    new = [(word, count) for word, count in counts.most_common() if len(word) > 1 and word not in known]
+    if len(vocabulary) + len(new) > config.num_tokens and config.extends is not None:
+        raise InputError(
+            f"There is no room for {len(new)} new words",
+            why=f"the model has {config.num_tokens} tokens, and {len(vocabulary)} are taken",
+            fix="train a model with more tokens",
+        )
+    room = config.num_tokens - len(vocabulary)
+    vocabulary += [(word, math.log(count / total)) for word, count in new[:room]]
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL.index("<unk>")))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, cut
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")

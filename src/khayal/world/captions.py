@@ -153,7 +153,10 @@ def _views(facts: Facts) -> list[tuple[str, Values]]:
 
 
 def write(plan: Plan, language: str, rng: np.random.Generator, split: str = "train") -> str:
-    """Say a plan in a language; `split` chooses between everyday and held-out paraphrases."""
+    """Say a plan in a language; `split` chooses between everyday and held-out paraphrases.
+
+    "plain" says it in the one way that was there first, whatever the dice.
+    """
     tongue = LANGUAGES[language]
     text = " ".join(tongue.sentences[sort].write(values, rng, split) + "." for sort, values in plan)
     return tongue.finish(text)

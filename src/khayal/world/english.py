@@ -13,16 +13,16 @@ COLOURS = Lexicon(
         "green": ["green"],
         "yellow": ["yellow"],
         "orange": ["orange"],
-        "purple": ["purple", "!violet"],
+        "purple": ["purple", "violet"],
         "white": ["white"],
         "black": ["black"],
         "pink": ["pink"],
-        "turquoise": ["turquoise", "cyan"],
+        "turquoise": ["turquoise", "cyan", "teal"],
         "brown": ["brown"],
         "grey": ["grey", "gray"],
     }
 )
-SIZES = Lexicon({"small": ["small", "little", "!tiny"], "large": ["large", "big", "!huge"]})
+SIZES = Lexicon({"small": ["small", "little", "tiny"], "large": ["large", "big", "huge"]})
 MATERIALS = Lexicon(
     {
         "shiny": ["shiny", "glossy"],
@@ -33,19 +33,19 @@ MATERIALS = Lexicon(
 )
 KINDS = Lexicon(
     {
-        "ball": ["ball", "!sphere"],
+        "ball": ["ball", "sphere"],
         "cube": ["cube", "box"],
         "cylinder": ["cylinder"],
         "cone": ["cone"],
         "ring": ["ring", "hoop"],
-        "dog": ["dog"],
-        "cat": ["cat"],
+        "dog": ["dog", "puppy"],
+        "cat": ["cat", "kitten"],
         "rabbit": ["rabbit", "bunny"],
         "bird": ["bird"],
         "robot": ["robot"],
-        "car": ["car", "!automobile"],
+        "car": ["car", "automobile"],
         "bus": ["bus"],
-        "plane": ["plane", "aeroplane", "airplane"],
+        "plane": ["plane", "aeroplane", "airplane", "aircraft"],
         "balloon": ["balloon"],
     }
 )
@@ -55,118 +55,327 @@ VERBS: dict[str, list[tuple[str, str]]] = {
         ("bounces", "bouncing"),
         ("drops and bounces", "dropping and bouncing"),
         ("bounces up and down", "bouncing up and down"),
-        ("!springs up and down", "!springing up and down"),
+        ("springs up and down", "springing up and down"),
+        ("!drops and bounces up and down", "!dropping and bouncing up and down"),
     ],
     "roll": [
         ("rolls", "rolling"),
         ("rolls along the ground", "rolling along the ground"),
-        ("!trundles", "!trundling"),
+        ("rolls along", "rolling along"),
+        ("trundles", "trundling"),
+        ("!rolls over the ground", "!rolling over the ground"),
     ],
     "slide": [
         ("slides", "sliding"),
         ("glides", "gliding"),
         ("slips along the ground", "slipping along the ground"),
+        ("skids", "skidding"),
+        ("!slides along the ground", "!sliding along the ground"),
     ],
     "fall": [
         ("falls", "falling"),
         ("falls to the ground", "falling to the ground"),
         ("tumbles down", "tumbling down"),
+        ("drops", "dropping"),
+        ("falls to the floor", "falling to the floor"),
+        ("!drops to the ground", "!dropping to the ground"),
     ],
     "throw": [
         ("is thrown through the air", "being thrown through the air"),
         ("is tossed through the air", "being tossed through the air"),
         ("flies in a wide arc", "flying in a wide arc"),
+        ("is thrown", "being thrown"),
+        ("sails through the air", "sailing through the air"),
+        ("!is thrown in a wide arc", "!being thrown in a wide arc"),
     ],
     "swing": [
         ("swings on a rope", "swinging on a rope"),
         ("swings back and forth", "swinging back and forth"),
         ("swings like a pendulum", "swinging like a pendulum"),
+        ("hangs on a rope and swings", "hanging on a rope and swinging"),
+        ("!swings back and forth on a rope", "!swinging back and forth on a rope"),
     ],
     "topple": [
         ("topples over", "toppling over"),
         ("falls over", "falling over"),
         ("collapses", "collapsing"),
-        ("!comes tumbling down", "!coming tumbling down"),
+        ("comes tumbling down", "coming tumbling down"),
+        ("falls apart", "falling apart"),
+        ("!topples to the ground", "!toppling to the ground"),
     ],
-    "walk": [("walks", "walking"), ("!strolls", "!strolling")],
-    "run": [("runs", "running"), ("dashes", "dashing"), ("!sprints", "!sprinting")],
-    "hop": [("hops", "hopping"), ("jumps", "jumping"), ("leaps", "leaping")],
-    "fly": [("flies", "flying"), ("!soars", "!soaring")],
-    "float": [("floats", "floating"), ("drifts", "drifting")],
+    "walk": [
+        ("walks", "walking"),
+        ("strolls", "strolling"),
+        ("walks along", "walking along"),
+        ("!strolls along", "!strolling along"),
+    ],
+    "run": [
+        ("runs", "running"),
+        ("dashes", "dashing"),
+        ("sprints", "sprinting"),
+        ("races along", "racing along"),
+        ("!runs along", "!running along"),
+    ],
+    "hop": [
+        ("hops", "hopping"),
+        ("jumps", "jumping"),
+        ("leaps", "leaping"),
+        ("hops along", "hopping along"),
+        ("!jumps along", "!jumping along"),
+    ],
+    "fly": [
+        ("flies", "flying"),
+        ("soars", "soaring"),
+        ("flies through the sky", "flying through the sky"),
+        ("!soars through the sky", "!soaring through the sky"),
+    ],
+    "float": [
+        ("floats", "floating"),
+        ("drifts", "drifting"),
+        ("floats in the air", "floating in the air"),
+        ("hovers", "hovering"),
+        ("!drifts in the air", "!drifting in the air"),
+    ],
     "spin": [
         ("spins", "spinning"),
         ("spins around", "spinning around"),
         ("rotates", "rotating"),
         ("twirls", "twirling"),
+        ("spins in place", "spinning in place"),
+        ("!rotates in place", "!rotating in place"),
     ],
-    "drive": [("drives", "driving"), ("drives along", "driving along")],
+    "drive": [
+        ("drives", "driving"),
+        ("drives along", "driving along"),
+        ("rides along", "riding along"),
+        ("!drives along the ground", "!driving along the ground"),
+    ],
     "turn": [
         ("turns around", "turning around"),
         ("turns round", "turning round"),
-        ("!faces about", "!facing about"),
+        ("faces about", "facing about"),
+        ("!turns about", "!turning about"),
     ],
-    "wave": [("waves", "waving"), ("waves a hand", "waving a hand"), ("waves hello", "waving hello")],
+    "wave": [
+        ("waves", "waving"),
+        ("waves a hand", "waving a hand"),
+        ("waves hello", "waving hello"),
+        ("waves goodbye", "waving goodbye"),
+        ("!waves hello with a hand", "!waving hello with a hand"),
+    ],
     "circle": [
         ("goes round in a circle", "going round in a circle"),
         ("moves in a circle", "moving in a circle"),
         ("circles", "circling"),
+        ("goes around in circles", "going around in circles"),
+        ("!moves round in a circle", "!moving round in a circle"),
     ],
     "sway": [
         ("sways", "swaying"),
         ("sways in the wind", "swaying in the wind"),
         ("sways gently", "swaying gently"),
+        ("sways in the breeze", "swaying in the breeze"),
+        ("!sways gently in the wind", "!swaying gently in the wind"),
     ],
     "stand": [
         ("stays still", "staying still"),
         ("does not move", "staying put"),
         ("stays where it is", "staying in place"),
         ("rests", "resting"),
+        ("stands still", "standing still"),
+        ("stands", "standing"),
+        ("sits", "sitting"),
+        ("!sits still", "!sitting still"),
     ],
 }
 HITS = [
     ("hits", "hitting"),
     ("bumps into", "bumping into"),
     ("crashes into", "crashing into"),
-    ("!knocks into", "!knocking into"),
+    ("knocks into", "knocking into"),
+    ("collides with", "colliding with"),
 ]
-PUSHES = [("pushes", "pushing"), ("!shoves", "!shoving")]
+PUSHES = [("pushes", "pushing"), ("shoves", "shoving")]
 DIRECTIONS = Lexicon(
     {
-        "left": ["to the left", "towards the left", "leftwards"],
-        "right": ["to the right", "towards the right", "rightwards"],
-        "toward": ["towards the camera", "towards the viewer", "!closer to us"],
-        "away": ["away from the camera", "into the distance", "away from the viewer"],
-        "up": ["upwards", "up into the air"],
-        "down": ["downwards", "down towards the ground"],
+        "left": [
+            "to the left",
+            "towards the left",
+            "leftwards",
+            "left",
+            "toward the left",
+            "!to the left side",
+        ],
+        "right": [
+            "to the right",
+            "towards the right",
+            "rightwards",
+            "right",
+            "toward the right",
+            "!to the right side",
+        ],
+        "toward": [
+            "towards the camera",
+            "towards the viewer",
+            "closer to us",
+            "toward the camera",
+            "!closer to the camera",
+        ],
+        "away": [
+            "away from the camera",
+            "into the distance",
+            "away from the viewer",
+            "away",
+            "!away into the distance",
+        ],
+        "up": ["upwards", "up into the air", "up", "upward", "!up into the sky"],
+        "down": ["downwards", "down towards the ground", "down", "downward", "!down to the ground"],
     }
 )
 ORIGINS = Lexicon({"right": ["the left", "the left side"], "left": ["the right", "the right side"]})
 SPEEDS = Lexicon(
-    {"slow": ["slowly", "at a slow pace"], "fast": ["quickly", "fast", "at high speed", "!rapidly"]}
+    {
+        "slow": ["slowly", "at a slow pace", "very slowly", "!at slow speed"],
+        "fast": ["quickly", "fast", "at high speed", "rapidly", "very fast", "!at a fast pace"],
+    }
 )
 ADVERBS = Lexicon({"slow": ["slowly"], "fast": ["quickly", "swiftly"]})
 SETTINGS = Lexicon(
     {
-        "meadow": ["in a meadow", "on the grass", "in a green field", "!on a lawn"],
-        "snow": ["in a snowy field", "on the snow", "in a field of snow"],
-        "room": ["in a room with a wooden floor", "on a wooden floor", "indoors"],
-        "beach": ["on a beach", "on a sandy beach", "by the sea", "!on the seashore"],
-        "courtyard": ["in a stone courtyard", "in a courtyard paved with stone"],
-        "desert": ["in the desert", "among desert dunes", "on desert sand"],
-        "street": ["on a city street", "in the street", "on a paved street in the city"],
-        "stage": ["on a stage", "on a theatre stage", "on a stage with red curtains"],
-        "forest": ["in a forest", "in the woods", "among the trees of a forest"],
-        "playground": ["in a playground", "on the tiles of a playground"],
+        "meadow": [
+            "in a meadow",
+            "on the grass",
+            "in a green field",
+            "on a lawn",
+            "on grass",
+            "in the grass",
+            "on a meadow",
+            "!on the grass of a meadow",
+        ],
+        "snow": [
+            "in a snowy field",
+            "on the snow",
+            "in a field of snow",
+            "on snow",
+            "in the snow",
+            "in a snowy landscape",
+            "!on a snowy field",
+        ],
+        "room": [
+            "in a room with a wooden floor",
+            "on a wooden floor",
+            "indoors",
+            "in a room",
+            "in the room",
+            "inside a house",
+            "on the floor",
+            "!inside a house with a wooden floor",
+        ],
+        "beach": [
+            "on a beach",
+            "on a sandy beach",
+            "by the sea",
+            "on the seashore",
+            "on the beach",
+            "at the beach",
+            "on the sand",
+            "!on the sand by the sea",
+        ],
+        "courtyard": [
+            "in a stone courtyard",
+            "in a courtyard paved with stone",
+            "in a courtyard",
+            "in the courtyard",
+            "on stone tiles",
+            "!in the stone courtyard",
+        ],
+        "desert": [
+            "in the desert",
+            "among desert dunes",
+            "on desert sand",
+            "in a desert",
+            "among sand dunes",
+            "!on the sand of the desert",
+        ],
+        "street": [
+            "on a city street",
+            "in the street",
+            "on a paved street in the city",
+            "on the street",
+            "on a street",
+            "in the city",
+            "on the road",
+            "on a road",
+            "!on a road in the city",
+        ],
+        "stage": [
+            "on a stage",
+            "on a theatre stage",
+            "on a stage with red curtains",
+            "on the stage",
+            "in a theatre",
+            "!on the stage of a theatre",
+        ],
+        "forest": [
+            "in a forest",
+            "in the woods",
+            "among the trees of a forest",
+            "in the forest",
+            "among the trees",
+            "!among the trees in the woods",
+        ],
+        "playground": [
+            "in a playground",
+            "on the tiles of a playground",
+            "on a playground",
+            "in the playground",
+            "on the playground",
+            "!on the tiles of the playground",
+        ],
     }
 )
 LIGHTS = Lexicon(
     {
-        "day": ["in daylight", "by day", "in broad daylight"],
-        "morning": ["in the morning", "in the morning light", "early in the morning"],
-        "sunset": ["at sunset", "in the light of the setting sun", "!at dusk"],
-        "night": ["at night", "by night", "in the dark of night"],
-        "lamp": ["by lamplight", "in warm lamplight", "in the light of a lamp"],
-        "spotlight": ["under a spotlight", "in the beam of a spotlight"],
+        "day": [
+            "in daylight",
+            "by day",
+            "in broad daylight",
+            "on a sunny day",
+            "in the sunshine",
+            "during the day",
+            "!on a day of sunshine",
+        ],
+        "morning": [
+            "in the morning",
+            "in the morning light",
+            "early in the morning",
+            "at dawn",
+            "at sunrise",
+            "!early in the morning light",
+        ],
+        "sunset": [
+            "at sunset",
+            "in the light of the setting sun",
+            "at dusk",
+            "in the evening",
+            "in the evening light",
+            "!in the evening sun",
+        ],
+        "night": ["at night", "by night", "in the dark of night", "in the dark", "!during the night"],
+        "lamp": [
+            "by lamplight",
+            "in warm lamplight",
+            "in the light of a lamp",
+            "under a lamp",
+            "!in the warm light of a lamp",
+        ],
+        "spotlight": [
+            "under a spotlight",
+            "in the beam of a spotlight",
+            "in a spotlight",
+            "in the spotlight",
+            "!in the light of a spotlight",
+        ],
     }
 )
 RELATIONS = Lexicon(
@@ -179,15 +388,31 @@ RELATIONS = Lexicon(
 )
 MOVES = Lexicon(
     {
-        "still": ["stays still", "does not move", "is fixed"],
-        "pan_left": ["pans left", "pans to the left", "turns to the left"],
-        "pan_right": ["pans right", "pans to the right", "turns to the right"],
-        "orbit_left": ["orbits to the left", "circles around to the left"],
-        "orbit_right": ["orbits to the right", "circles around to the right"],
-        "zoom_in": ["zooms in", "moves closer", "!pushes in"],
-        "zoom_out": ["zooms out", "moves back", "!pulls back"],
-        "crane_up": ["cranes up", "rises", "moves up"],
-        "crane_down": ["cranes down", "sinks", "moves down"],
+        "still": ["stays still", "does not move", "is fixed", "stands still", "!stays fixed"],
+        "pan_left": ["pans left", "pans to the left", "turns to the left", "turns left", "!pans leftwards"],
+        "pan_right": [
+            "pans right",
+            "pans to the right",
+            "turns to the right",
+            "turns right",
+            "!pans rightwards",
+        ],
+        "orbit_left": [
+            "orbits to the left",
+            "circles around to the left",
+            "orbits left",
+            "!circles to the left",
+        ],
+        "orbit_right": [
+            "orbits to the right",
+            "circles around to the right",
+            "orbits right",
+            "!circles to the right",
+        ],
+        "zoom_in": ["zooms in", "moves closer", "pushes in", "comes closer", "moves in", "!zooms closer"],
+        "zoom_out": ["zooms out", "moves back", "pulls back", "moves away", "!zooms back"],
+        "crane_up": ["cranes up", "rises", "moves up", "goes up", "!rises up"],
+        "crane_down": ["cranes down", "sinks", "moves down", "goes down", "!sinks down"],
     }
 )
 FRAMINGS = Lexicon(
@@ -217,6 +442,8 @@ def _noun_phrases(article: str) -> Rule:
     for kind, text in dressed.items():
         for size in ("", "{size} "):
             patterns.append((f"{article} {size}{text}", {"kind": kind}))
+            if kind in ("tree", "tower"):
+                patterns.append((f"{article} {size}{{colour}} {kind}", {"kind": kind}))
     return Rule(patterns, {"colour": COLOURS, "size": SIZES, "material": MATERIALS, "kind": KINDS})
 
 
@@ -280,7 +507,8 @@ def _deeds(form: int, come: str, move: str) -> Rule:
 FINITE = Clause(A_THING, _deeds(0, "comes", "moves"), {})
 PROGRESSIVE = Clause(A_THING, _deeds(1, "coming", "moving"), {}, join=" is ")
 FRAGMENT = Clause(A_THING, _deeds(1, "coming", "moving"), {})
-CLAUSE = Either(FINITE, PROGRESSIVE)
+DEFINITE = Clause(THE_THING, _deeds(0, "comes", "moves"), {})
+CLAUSE = Either(FINITE, PROGRESSIVE, DEFINITE)
 CLAUSES = Rule(
     [
         "{c1}",
@@ -316,14 +544,19 @@ ENGLISH_SENTENCES = {
             "{clauses}",
             "{clauses} {place}",
             "{place}, {clauses}",
-            "!{place} we see how {clauses}",
             "{clauses:fragment} {place}",
             "{clauses:fragment}",
+            "[we see|there is] {clauses:fragment} {place}",
+            "[we see|there is] {clauses:fragment}",
+            "see how {clauses} {place}",
+            "!{place} we see how {clauses}",
+            "!{place} there is {clauses:fragment}",
         ],
         {"clauses": CLAUSES, "clauses:fragment": Rule(["{c1}"], {"c1": FRAGMENT}), "place": PLACE},
     ),
     "place": Rule(
-        ["[the scene is set|it all happens|we are] {place}", "!this takes place {place}"], {"place": PLACE}
+        ["[the scene is set|it all happens|we are|it takes place] {place}", "!this all takes place {place}"],
+        {"place": PLACE},
     ),
     "relation": Rule(
         ["{actor} is {name} {other}"], {"actor": THE_THING, "name": RELATIONS, "other": THE_THING}

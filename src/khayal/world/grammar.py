@@ -3,7 +3,8 @@
 A *lexicon* gives the phrases for each value of a field. A *rule* has patterns, such as
 ``"{verb} {direction} slowly"``; ``[a|b]`` in a pattern stands for either. Writing picks a pattern whose
 fields are exactly those to be stated; reading matches all patterns and yields the fields. A phrase or pattern
-that starts with ``!`` is a held-out paraphrase: training captions never use it.
+that starts with ``!`` is a held-out paraphrase: training captions never use it, though they use all of its
+words, since a word that was never met cannot be understood.
 
 Markers in Arabic phrases follow the gender of the subject (see `inflect`), and ``@`` is where the subject
 stands when the verb comes first.
@@ -49,11 +50,14 @@ def inflect(text: str, form: Form) -> str:
 
 
 def _strip(texts: Sequence[str], split: str) -> list[str]:
-    """The phrases that a split may use: held-out ones only, where there are any, for "heldout"."""
+    """The phrases that a split may use: held-out ones only, where there are any, for "heldout".
+
+    "plain" has one way to say each thing: the first.
+    """
     kept = [t for t in texts if not t.startswith("!")]
     held = [t[1:] for t in texts if t.startswith("!")]
-    if split == "train":
-        return kept
+    if split in ("train", "plain"):
+        return kept if split == "train" else kept[:1]
     return (held or kept) if split == "heldout" else kept + held
 
 
@@ -85,10 +89,10 @@ class Lexicon:
             if text.startswith(phrase, at):
                 yield at + len(phrase), value
 
-    def texts(self) -> Iterator[str]:
-        """All phrases."""
+    def texts(self, split: str = "all") -> Iterator[str]:
+        """All phrases of a split."""
         for phrases in self.phrases.values():
-            yield from (p.lstrip("!") for p in phrases)
+            yield from _strip(phrases, split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +156,7 @@ class Rule:
         assert fitting, f"no pattern states {values}"
         wanted = [p for p in fitting if p.is_heldout] if split == "heldout" else []
         allowed = wanted or [p for p in fitting if split == "all" or not p.is_heldout]
+        allowed = allowed[:1] if split == "plain" else allowed
         pattern = allowed[int(rng.integers(len(allowed)))]
         text = inflect(pattern.pieces[0], form)
         for (field, name), piece in zip(pattern.slots, pattern.pieces[1:], strict=True):
@@ -186,10 +191,11 @@ class Rule:
             ]
         yield from states
 
-    def texts(self) -> Iterator[str]:
-        """All literal words of the patterns."""
+    def texts(self, split: str = "all") -> Iterator[str]:
+        """All literal words of the patterns of a split."""
         for pattern in self.patterns:
-            yield from pattern.pieces
+            if split == "all" or pattern.is_heldout == (split == "heldout"):
+                yield from pattern.pieces
 
 
 class Clause(Rule):
@@ -223,7 +229,7 @@ class Clause(Rule):
     def write(self, values: Any, rng: np.random.Generator, split: str = "all", form: Form = FORMLESS) -> str:
         who = self.slots["who"].write(values["who"], rng, split, form)
         gender = self._gender(values["who"])
-        if self.may_invert and rng.random() < 0.5:
+        if self.may_invert and split != "plain" and rng.random() < 0.5:
             # Only the first deed's verb carries the subject: later ones follow a "then".
             return self.slots["deeds"].write(values["deeds"], rng, split, Form(gender=gender, subject=who))
         return who + self.join + self.slots["deeds"].write(values["deeds"], rng, split, Form(gender=gender))
@@ -243,7 +249,7 @@ class Clause(Rule):
                         if last >= end:
                             yield last, {"who": who, "deeds": deeds}
 
-    def texts(self) -> Iterator[str]:
+    def texts(self, split: str = "all") -> Iterator[str]:
         yield self.join
 
 
@@ -274,6 +280,7 @@ class Either(Rule):
 
     def write(self, values: Any, rng: np.random.Generator, split: str = "all", form: Form = FORMLESS) -> str:
         fitting = [rule for rule in self.slots.values() if rule.accepts(values)]
+        fitting = fitting[:1] if split == "plain" else fitting
         return fitting[int(rng.integers(len(fitting)))].write(values, rng, split, form)
 
     def _readings(self, text: str, at: int, form: Form) -> Iterator[tuple[int, Values]]:
@@ -296,8 +303,8 @@ class Language:
     finish: Callable[[str], str]
     unfinish: Callable[[str], str]
 
-    def words(self) -> frozenset[str]:
-        """Every word that a caption in this language can hold."""
+    def words(self, split: str = "all") -> frozenset[str]:
+        """Every word that a caption of a split can hold in this language."""
         found: set[str] = set()
         seen: set[int] = set()
         stack: list[Lexicon | Rule] = list(self.sentences.values())
@@ -306,7 +313,7 @@ class Language:
             if id(part) in seen:
                 continue
             seen.add(id(part))
-            for text in part.texts():
+            for text in part.texts(split):
                 for gender in ("m", "f"):
                     found |= set(re.findall(r"[^\s.,;،]+", self.unfinish(inflect(text, Form(gender=gender)))))
             if isinstance(part, Rule):
