@@ -110,7 +110,7 @@ DEFAULTS = Defaults(
     seconds=SECONDS,
     size=(SIDE, SIDE),
     steps=6,
-    guidance=(4.0,),
+    guidance=(2.0,),
     text_length=TEXT_LENGTH,
     trained_sizes=((SIDE, SIDE),),
 )

@@ -97,7 +97,7 @@ def test_the_world_names_no_sides_but_left_and_right() -> None:
 
     sides = {
         "en": {"left", "leftwards", "right", "rightwards"},
-        "ar": {"اليسار", "اليمين", "يسار", "يمين", "يسارًا", "يمينًا"},
+        "ar": {"اليسار", "اليمين", "يسار", "يمين", "يسارًا", "يمينًا", "لليسار", "لليمين"},
     }
     for language, known in sides.items():
         parts = ("left", "right", "يسار", "يمين")
