@@ -255,7 +255,11 @@ def transformer(
 
 
 def rewording(
-    run: Path, model: str = "src/khayal/embedded", batch: int = 64, rate: float = 4e-3
+    run: Path,
+    model: str = "src/khayal/embedded",
+    batch: int = 64,
+    rate: float = 4e-3,
+    dials: str = DIALS,
 ) -> TrainConfig:
     """New wordings for a model that is there: its text encoder alone learns, from what is true of clips.
 
@@ -263,7 +267,7 @@ def rewording(
     """
     folders = [run / "frames", run / "encode", run / "probe_clips"]
     facts = [facts_of(Truth.from_json(dict(told))) for told in truths_in(folders)]
-    dial = max(map(int, DIALS))
+    dial = max(map(int, dials))
     shape = RewordingConfig(
         model=Path(model),
         tokenizer=run / "tokenizer",

@@ -145,7 +145,8 @@ train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch
     --set short="$SHORT" ${FROM:+--start "$FROM"}
 MODEL=$RUN/transformer/model
 if [ "$MINUTES_REWORDING" != 0 ]; then
-    train_stage rewording --minutes "$(scaled "$MINUTES_REWORDING")" --set batch="$WORDED" --set model="$MODEL"
+    train_stage rewording --minutes "$(scaled "$MINUTES_REWORDING")" --set batch="$WORDED" --set model="$MODEL" \
+        --set dials="$DIALS"
     MODEL=$RUN/rewording/model
 fi
 if [ "$MINUTES_PROBE" != 0 ]; then

@@ -87,6 +87,7 @@ def test_mirrored_captions_change_sides() -> None:
         ("Left of the cone, a ball rolls to the right.", "Right of the cone, a ball rolls to the left."),
         ("a blue box glides leftwards", "a blue box glides rightwards"),
         ("ينزلق مكعب أزرق نحو اليسار", "ينزلق مكعب أزرق نحو اليمين"),
+        ("تتدحرج كرة حمراء لليسار", "تتدحرج كرة حمراء لليمين"),
     ):
         assert mirrored(text) == other
         assert mirrored(other) == text

@@ -100,6 +100,22 @@ def test_a_tokenizer_is_extended_after_its_own_tokens(learned: Path) -> None:
     assert new.num_ids == old.num_ids + len(set(OTHER.values()))
 
 
+def test_a_tokenizer_that_is_too_large_for_the_model_is_refused(learned: Path, tmp_path: Path) -> None:
+    made = TokenizerConfig(texts=lambda: [f"word{k}" for k in range(500)], num_tokens=400)
+    make_tokenizer(made, tmp_path / "tokenizer", Sitting(is_shown=False))
+    config = RewordingConfig(
+        model=learned / "transformer" / "model",
+        tokenizer=tmp_path / "tokenizer",
+        text_length=32,
+        words=(),
+        scenes=SCENES[:1],
+        size=(2, 2),
+        num_columns=2,
+    )
+    with pytest.raises(InputError, match="the model has room for 100"):
+        Rewording(config)
+
+
 def test_more_words_than_the_model_has_tokens_are_refused(learned: Path, tmp_path: Path) -> None:
     config = TokenizerConfig(
         texts=lambda: [f"word{k}" for k in range(500)], num_tokens=100, extends=learned / "words"

@@ -30,7 +30,7 @@ from khayal.train.objective import Objective, Score
 from khayal.train.parts import load_part, rebuilt, save_part
 from khayal.train.probing import answer_loss, chosen, joined
 from khayal.train.shards import ShardReader
-from khayal.train.source import Epochs, Reading
+from khayal.train.source import Batch, Epochs, Reading
 
 _FOR_WORDS = 61
 
@@ -121,7 +121,25 @@ class ComprehensionConfig:
     text_length: int = 96
 
 
-class Comprehension(Objective[CaptionBatch]):
+class TextObjective(Objective[Batch]):
+    """Trains a text encoder; a subclass sets `text_encoder`."""
+
+    text_encoder: UMT5Encoder
+
+    def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
+        """All in float32: it is small."""
+        return torch.float32
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """See `Objective`."""
+        return list(self.text_encoder.encoder.block)
+
+    def is_matrix(self, key: str) -> bool:
+        """The layers inside the blocks."""
+        return ".block." in key and "norm" not in key and "relative_attention" not in key
+
+
+class Comprehension(TextObjective[CaptionBatch]):
     """Learns to say what captions tell."""
 
     def __init__(self, config: ComprehensionConfig, seed: int = 0) -> None:
@@ -179,18 +197,6 @@ class Comprehension(Objective[CaptionBatch]):
         names = [field.name for field in fields(ProbeLabels)]
         labels = ProbeLabels(**{name: getattr(batch.labels, name).to(device) for name in names})
         return CaptionBatch(captions=batch.captions, labels=labels)
-
-    def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
-        """All in float32: it is small."""
-        return torch.float32
-
-    def blocks(self) -> Sequence[nn.Module]:
-        """See `Objective`."""
-        return list(self.text_encoder.encoder.block)
-
-    def is_matrix(self, key: str) -> bool:
-        """The layers inside the blocks."""
-        return ".block." in key and "norm" not in key and "relative_attention" not in key
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
         """The encoder alone, as in a checkpoint's text_encoder/."""

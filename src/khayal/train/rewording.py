@@ -2,9 +2,9 @@
 
 The transformer meets text in its cross-attentions only. So what a caption means to it is what they give for
 its queries, and two captions that say the same should give the same. The encoder of a trained model, on the
-one wording of each scene that it understands best, is the teacher (distillation, arXiv:1503.02531); a copy
-of it, on any other wording in any language, learns to cause the same. No clip is needed, and a step costs
-a hundredth of one of the transformer's.
+plainest wording of each scene, is the teacher (distillation, arXiv:1503.02531); a copy of it, on any other
+wording in any language, learns to cause the same. No clip is needed, and on two CPU cores 58 captions are
+learned in a second, where the transformer learns 3.5 canvases.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from torch import Tensor, nn
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.checkpoint.save import save_checkpoint
 from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.errors import InputError
 from khayal.model.text import UMT5Encoder
 from khayal.model.transformer import Block, SpacetimeTransformer
 from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.chance import Chance
-from khayal.train.comprehension import worn
+from khayal.train.comprehension import TextObjective, worn
 from khayal.train.denoising import inside
-from khayal.train.objective import Objective, Score
+from khayal.train.objective import Score
 from khayal.train.parts import load_part, rebuilt
 from khayal.train.source import Epochs, Reading
 from khayal.train.text_to_video import SHARD_BYTES, preview_prompts
@@ -100,8 +101,12 @@ class RewordingConfig:
     prompts: tuple[str, ...] = ()
 
 
-class Rewording(Objective[Wordings]):
-    """Learns to make a transformer see the same, however it is said."""
+class Rewording(TextObjective[Wordings]):
+    """Learns to make a transformer see the same, however it is said.
+
+    Raises:
+        InputError: the tokenizer has more tokens than the model.
+    """
 
     def __init__(self, config: RewordingConfig, seed: int = 0) -> None:
         super().__init__()
@@ -110,7 +115,14 @@ class Rewording(Objective[Wordings]):
         learned = load_part(config.model / "text_encoder", "text_encoder", torch.float32)
         self.text_encoder = cast(UMT5Encoder, learned)
         self.text_encoder.requires_grad_(True)
-        self._tokens = CaptionTokens(Tokenizer(config.tokenizer, length=config.text_length))
+        tokenizer = Tokenizer(config.tokenizer, length=config.text_length)
+        if tokenizer.num_ids > self.text_encoder.config.vocab_size:
+            raise InputError(
+                f"The tokenizer in “{config.tokenizer}” has {tokenizer.num_ids} tokens",
+                why=f"the model has room for {self.text_encoder.config.vocab_size}",
+                fix="make one that extends the model's own: --set extends=MODEL/tokenizer",
+            )
+        self._tokens = CaptionTokens(tokenizer)
         self._teachers = [_Teacher(config, seed)]  # in a list, since it is not trained, nor kept
 
     def forward(self, batch: Wordings, chance: Chance) -> Score:
@@ -131,18 +143,6 @@ class Rewording(Objective[Wordings]):
     def to_device(self, batch: Wordings, device: torch.device) -> Wordings:
         """See `Objective`."""
         return batch
-
-    def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
-        """All in float32: it is small."""
-        return torch.float32
-
-    def blocks(self) -> Sequence[nn.Module]:
-        """See `Objective`."""
-        return list(self.text_encoder.encoder.block)
-
-    def is_matrix(self, key: str) -> bool:
-        """The layers inside the blocks."""
-        return ".block." in key and "norm" not in key and "relative_attention" not in key
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[Wordings]) -> None:
         """The checkpoint with another text encoder, and with the words that it knows now."""
