@@ -17,8 +17,9 @@ import khayal
 from khayal.cli.evaluate import evaluate
 from khayal.errors import CheckpointError, InputError, KhayalError, OutputError
 from khayal.evaluate import evaluation, reading
-from khayal.evaluate.claims import fulfilled
+from khayal.evaluate.claims import Asked, Claims, fulfilled, to_json
 from khayal.evaluate.evaluation import Choice
+from khayal.evaluate.fidelity import table
 from khayal.evaluate.making import Maker
 from khayal.evaluate.physics import known_columns, permanence, tracks
 from khayal.evaluate.reading import Admitted, heard, open_probe, prepared
@@ -314,26 +315,54 @@ def test_clips_of_any_size_and_rate_are_brought_to_the_probe() -> None:
     assert levels[-1] == 23.0
 
 
-def test_answers_are_among_those_that_the_dial_admits() -> None:
+def shown(*clips: dict[tuple[str, str], float]) -> dict[str, torch.Tensor]:
+    """What a probe would read: in each clip these kinds in these colours, so surely; and the last setting."""
     config = open_probe().config
-    count = len(config.colours)
-    kinds = torch.full((1, count, len(config.kinds) + 1), -5.0)
+    size, count = len(clips), len(config.colours)
+    kinds = torch.full((size, count, len(config.kinds) + 1), -5.0)
     kinds[..., -1] = 5.0
-    red, pink = config.colours.index("red"), config.colours.index("pink")
-    for row, strength in ((red, 8.0), (pink, 9.0)):
-        kinds[0, row, config.kinds.index("cat")] = 20.0  # of dial 3
-        kinds[0, row, config.kinds.index("cube")] = strength
-    told = {
+    for clip, actors in enumerate(clips):
+        for (kind, colour), strength in actors.items():
+            kinds[clip, config.colours.index(colour), config.kinds.index(kind)] = strength
+    return {
         "kinds": kinds,
-        "motions": torch.zeros(1, count, len(config.motions) + 1),
-        "directions": torch.zeros(1, count, len(config.directions) + 1),
-        "settings": torch.arange(len(config.settings)).float()[None],
-        "lights": torch.zeros(1, len(config.lights)),
-        "moves": torch.zeros(1, len(config.moves)),
-        "is_cut": torch.zeros(1),
+        "motions": torch.zeros(size, count, len(config.motions) + 1),
+        "directions": torch.zeros(size, count, len(config.directions) + 1),
+        "settings": torch.arange(len(config.settings)).float().expand(size, -1),
+        "lights": torch.zeros(size, len(config.lights)),
+        "moves": torch.zeros(size, len(config.moves)),
+        "is_cut": torch.zeros(size),
     }
+
+
+def test_answers_are_among_those_that_the_dial_admits() -> None:
+    red = {("cat", "red"): 20.0, ("cube", "red"): 8.0}  # cats are of dial 3
+    told = shown(red | {("cat", "pink"): 20.0, ("cube", "pink"): 9.0})
+    config = open_probe().config
     small, larger = heard(told, 1, config)[0], heard(told, 2, config)[0]
     assert [(actor.colour, actor.kind) for actor in small.actors] == [("red", "cube")]
     assert [actor.colour for actor in larger.actors] == ["pink", "red"]
     assert small.setting == "room"
     assert larger.setting == "courtyard"
+
+
+def test_prompts_that_are_alike_are_right_by_chance_too() -> None:
+    casts = [("cube", "red"), ("cube", "red"), ("ball", "blue"), ("ball", "blue")]
+    lines = [
+        {
+            "language": "en",
+            "claims": to_json(
+                Claims(actors=(Asked(kind=kind, colour=colour),), setting="room" if number else "")
+            ),
+        }
+        for number, (kind, colour) in enumerate(casts)
+    ]
+    right = shown(*({cast: 9.0} for cast in casts))
+    told = table(lines, right, right, 1, open_probe().config)["all"]
+    assert (told["prompts"], told["casts"]) == (4, 2)
+    for name in ("kind", "colour", "pair"):
+        assert told[name]["share"] == told[name]["ceiling"]["share"] == 1
+        assert told[name]["chance"] == round(4 / 12, 4), "moved on by one, two, three places"
+    assert (told["setting"]["asked"], told["setting"]["chance"]) == (3, 1), "it is a room in every clip"
+    one = table(lines[:1], shown({casts[0]: 9.0}), shown({casts[0]: 9.0}), 1, open_probe().config)["all"]
+    assert one["kind"]["chance"] is None, "there are no others"

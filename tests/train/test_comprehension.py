@@ -14,6 +14,7 @@ from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.errors import InputError
 from khayal.model.probe import ProbeConfig, ProbeLabels
 from khayal.model.text import UMT5EncoderConfig
+from khayal.train import caption_tokens
 from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.comprehension import CaptionBatch, Comprehension, ComprehensionConfig, LabelledCaptions
 from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
@@ -138,3 +139,13 @@ def test_captions_are_padded_to_the_longest(tmp_path: Path) -> None:
     ids, is_token = tokens.of(["a red ball rolls", ""])
     assert ids.shape == (2, 5)
     assert is_token.sum(1).tolist() == [5, 1]
+
+
+def test_only_so_many_captions_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage(tmp_path, 1)
+    monkeypatch.setattr(caption_tokens, "MOST_REMEMBERED", 2)
+    tokens = CaptionTokens(Tokenizer(tmp_path / "tokenizer", length=24))
+    first, _ = tokens.of(["a red ball rolls", "a blue cube", "snow"])
+    again, _ = tokens.of(["a red ball rolls", "a blue cube"])
+    assert first[:2, : again.shape[1]].equal(again)
+    assert len(tokens._numbers) == 2, "what came before is forgotten, what is asked for now is not"

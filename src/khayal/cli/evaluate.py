@@ -165,14 +165,14 @@ def _print(told: Mapping[str, Any]) -> None:
     if "fidelity" in told:
         _print_rows(console, CEILING, ceiling(told))
     for split, groups in told.get("fidelity", {}).items():
-        table = Table(title=f"Prompt fidelity, {split}: share right / the probe's ceiling, in %")
+        table = Table(title=f"Prompt fidelity, {split}: share right / the probe's ceiling / chance, in %")
         table.add_column("prompts")
         names = [name for name in ATTRIBUTES if any(name in entry for entry in groups.values())]
         for name in names:
             table.add_column(name, justify="right")
         for group, entry in groups.items():
             cells = [_cell(entry[name]) if name in entry else "–" for name in names]
-            table.add_row(f"{group} ({entry['prompts']})", *cells)
+            table.add_row(f"{group} ({entry['prompts']}, {entry['casts']} casts)", *cells)
         console.print(table)
     for title, rows in shown:
         _print_rows(console, title, rows)
@@ -188,4 +188,5 @@ def _print_rows(console: Any, title: str, rows: list[tuple[str, str]]) -> None:
 
 
 def _cell(entry: Mapping[str, Any]) -> str:
-    return f"{100 * entry['share']:.0f} / {100 * entry['ceiling']['share']:.0f}"
+    shares = (entry["share"], entry["ceiling"]["share"], entry["chance"])
+    return " / ".join("–" if share is None else f"{100 * share:.0f}" for share in shares)

@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from khayal.evaluate.claims import ATTRIBUTES, Claims, from_json, fulfilled
+from khayal.evaluate.claims import ATTRIBUTES, Claims, Heard, from_json, fulfilled
 from khayal.evaluate.reading import Admitted, best, heard, presence
 from khayal.evaluate.tally import Tally
 from khayal.model.probe import ProbeConfig
 
 Lines = Sequence[Mapping[str, Any]]
 Tensors = Mapping[str, Tensor]
+
+NUM_TURNS = 16
+"""Orders of the clips from which chance is estimated."""
 
 GROUPS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "all": lambda line: True,
@@ -26,42 +29,51 @@ GROUPS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 }
 
 
-def table(
-    lines: Lines, made: Tensors | None, real: Tensors, dial: int, config: ProbeConfig
-) -> dict[str, Any]:
+def table(lines: Lines, made: Tensors, real: Tensors, dial: int, config: ProbeConfig) -> dict[str, Any]:
     """For each group of prompts and each attribute: how often the model is right, and how often the probe.
 
+    Beside them stands chance: how often a clip is right about the prompts of others. It is high where
+    prompts are much alike, and a share that is not above it says nothing. So is told how many different
+    casts (kinds and colours) the prompts name.
+
     Args:
-        made: what the probe reads in the model's clips; None leaves them out.
+        made: what the probe reads in the model's clips.
         real: what it reads in the rendered clips of the same scenes: the ceiling.
     """
     claims = [from_json(line["claims"]) for line in lines]
-    ceiling = _answers(claims, real, dial, config)
-    answers = _answers(claims, made, dial, config) if made is not None else None
+    casts = [frozenset((actor.kind, actor.colour) for actor in asked.actors) for asked in claims]
+    in_made, in_real = (heard(dict(reading), dial, config) for reading in (made, real))
     found: dict[str, Any] = {}
     for group, belongs in GROUPS.items():
         rows = [number for number, line in enumerate(lines) if belongs(line)]
         if not rows:
             continue
-        entry: dict[str, Any] = {"prompts": len(rows)}
-        for name in ATTRIBUTES:
-            top = Tally.of(right for row in rows for right in ceiling[row][name])
-            if not top.asked:
+        asked, own = [claims[row] for row in rows], [in_made[row] for row in rows]
+        answers, ceiling = _tallies(asked, [own]), _tallies(asked, [[in_real[row] for row in rows]])
+        chance = _tallies(asked, [[*own[turn:], *own[:turn]] for turn in _turns(len(rows))])
+        entry: dict[str, Any] = {"prompts": len(rows), "casts": len({casts[row] for row in rows})}
+        for name, tally in answers.items():
+            if not tally.asked:
                 continue
-            entry[name] = {"ceiling": top.to_json()}
-            if answers is not None:
-                own = Tally.of(right for row in rows for right in answers[row][name])
-                entry[name] |= own.to_json()
-                entry[name]["ratio"] = round(own.share / top.share, 4) if own.share and top.share else 0.0
+            top, by_chance = ceiling[name], chance[name].share
+            entry[name] = tally.to_json() | {
+                "ceiling": top.to_json(),
+                "ratio": round(tally.share / top.share, 4) if tally.share and top.share else 0.0,
+                "chance": None if by_chance is None else round(by_chance, 4),
+            }
         found[group] = entry
     return found
 
 
-def _answers(
-    claims: Sequence[Claims], reading: Tensors, dial: int, config: ProbeConfig
-) -> list[dict[str, list[bool]]]:
-    told = heard(dict(reading), dial, config)
-    return [fulfilled(asked, seen) for asked, seen in zip(claims, told, strict=True)]
+def _tallies(claims: Sequence[Claims], clips: Sequence[Sequence[Heard]]) -> dict[str, Tally]:
+    """By attribute: how often the claims are true of their clips, in all of these orders of them."""
+    answers = [fulfilled(*pair) for order in clips for pair in zip(claims, order, strict=True)]
+    return {name: Tally.of(right for one in answers for right in one[name]) for name in ATTRIBUTES}
+
+
+def _turns(count: int) -> list[int]:
+    """By how many places clips are moved on to meet the prompts of others: some, evenly over all."""
+    return sorted({1 + (count - 1) * turn // NUM_TURNS for turn in range(NUM_TURNS)}) if count > 1 else []
 
 
 def identities(lines: Lines, reading: Tensors, dial: int, config: ProbeConfig) -> Tally:

@@ -47,7 +47,8 @@ def page(told: Mapping[str, Any], pictures: Pictures) -> str:
         parts.append(f"<h2>{CEILING}</h2>{_rows(ceiling(told))}<h2>Prompt fidelity</h2>")
         parts.append(
             "<p>How often what the prompt says is seen in the clip, with 95% intervals; the ceiling is how"
-            " often the probe sees it in rendered clips of the same scenes.</p>"
+            " often the probe sees it in rendered clips of the same scenes, chance how often it is seen in"
+            " clips of other prompts. Prompts that name few different casts say little of others.</p>"
         )
         for split, groups in told["fidelity"].items():
             parts.append(f"<h3>Combinations that are {_title(split)}</h3>{_fidelity(groups)}")
@@ -140,15 +141,17 @@ def _fidelity(groups: Mapping[str, Any]) -> str:
     lines = []
     for group, entry in groups.items():
         cells = "".join(f"<td>{_cell(entry[name])}</td>" if name in entry else "<td>–</td>" for name in names)
-        lines.append(f"<tr><td>{group} <small>({entry['prompts']} prompts)</small></td>{cells}</tr>")
+        size = f"{entry['prompts']} prompts, {entry['casts']} casts"
+        lines.append(f"<tr><td>{group} <small>({size})</small></td>{cells}</tr>")
     return f"<div class=wide><table><tr><th>prompts</th>{head}</tr>{''.join(lines)}</table></div>"
 
 
 def _cell(entry: Mapping[str, Any]) -> str:
     ceiling = entry["ceiling"]["share"]
+    chance = "" if entry["chance"] is None else f"<br>chance {entry['chance']:.0%}"
     return (
         f"{entry['share']:.1%}<br><small>{entry['low']:.0%}–{entry['high']:.0%}"
-        f"<br>of {ceiling:.1%}: {entry['ratio']:.0%}</small>"
+        f"<br>of {ceiling:.1%}: {entry['ratio']:.0%}{chance}</small>"
     )
 
 

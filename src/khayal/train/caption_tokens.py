@@ -1,4 +1,4 @@
-"""Captions as batches of token numbers; each caption is tokenized once."""
+"""Captions as batches of token numbers, tokenized once where they come again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from torch import Tensor
 
 from khayal.checkpoint.tokenizer import Tokenizer
 
+MOST_REMEMBERED = 1 << 16
+"""Captions, about 25 MB: captions that are worded anew each time would fill the memory of a long run."""
+
 
 class CaptionTokens:
-    """Remembers the tokens of every caption that it has seen."""
+    """Remembers the tokens of the captions that it has seen; of very many, it begins anew."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -21,6 +24,8 @@ class CaptionTokens:
 
     def of(self, captions: Sequence[str]) -> tuple[Int[Tensor, "n l"], Bool[Tensor, "n l"]]:
         """Their tokens, as long as the longest of them, and which of these places are tokens."""
+        if len(self._numbers) > MOST_REMEMBERED:
+            self._numbers.clear()
         unknown = sorted({caption for caption in captions if caption not in self._numbers})
         if unknown:
             found = self._tokenizer.encode(unknown)
