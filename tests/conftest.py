@@ -63,3 +63,17 @@ def pytest_runtest_makereport(
     if report.skipped and os.environ.get("CI") == "true":
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="session")
+def gl() -> None:
+    """Skips what renders where no OpenGL driver is installed; in CI that is a failure."""
+    from khayal.errors import KhayalError
+    from khayal.world.render import renderer
+
+    try:
+        renderer()
+    except KhayalError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no OpenGL driver: run `make system` ({error})")

@@ -1,7 +1,6 @@
 """The whole command on a tiny checkpoint with random weights: that it runs, resumes, and refuses."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -28,19 +27,6 @@ from untrained import make_untrained
 
 FEW = ["--prompts", "4", "--clips", "4", "--continued", "1", "--workers", "0", "--json"]
 FEW += ["--scenes", "2", "--minutes", "1", "--minute-seconds", "3"]
-
-
-@pytest.fixture(scope="session")
-def gl() -> None:
-    """Skips what renders where no OpenGL driver is installed; in CI that is a failure."""
-    from khayal.world.render import renderer
-
-    try:
-        renderer()
-    except KhayalError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no OpenGL driver: run `make system` ({error})")
 
 
 @pytest.fixture

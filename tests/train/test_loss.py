@@ -79,6 +79,7 @@ def test_what_each_pattern_knows() -> None:
         assert (np.diff(table.is_known.astype(int)) != 0).sum() == 2, "one gap"
         cut, gap = int(table.is_other.argmax()), np.flatnonzero(~table.is_known)
         assert gap[0] <= cut <= gap[-1] + 1, "what is known of each clip is its own"
+        assert len(gap) == 1 or gap[0] < cut <= gap[-1], "a seam is no cut where there is room for one"
     for row in known("middle"):
         assert not row[0]
         assert not row[-1]

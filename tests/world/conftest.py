@@ -1,30 +1,15 @@
-"""Scenes made by hand, and the OpenGL driver that some tests need."""
+"""Scenes made by hand."""
 
-import os
 from collections.abc import Callable
 
 import pytest
 
-from khayal.errors import KhayalError
 from khayal.world.camera import film, screen_boxes
 from khayal.world.perform import perform
 from khayal.world.record import record
 from khayal.world.scene import Action, Actor, Scene, Setup, Shot
 from khayal.world.theatre import Take
 from khayal.world.truth import Truth
-
-
-@pytest.fixture(scope="session")
-def gl() -> None:
-    """Skips what renders where no OpenGL driver is installed; in CI that is a failure."""
-    from khayal.world.render import renderer
-
-    try:
-        renderer()
-    except KhayalError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no OpenGL driver: run `make system` ({error})")
 
 
 def scene_of(

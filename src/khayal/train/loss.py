@@ -147,10 +147,13 @@ def ends(extent: Extent, levels: Levels, dice: Dice) -> Table:
 
 
 def joined(extent: Extent, levels: Levels, dice: Dice) -> Table:
-    """connect: both ends are known, of two clips; somewhere between them one gives way to the other."""
+    """connect: both ends are known, of two clips; somewhere between them one gives way to the other.
+
+    Not where a known column meets a new one, if there is room: what is made should go on from what is known.
+    """
     table = ends(extent, levels, dice)
     new = np.flatnonzero(~table.is_known)
-    cut = int(dice.integers(new[0], new[-1] + 2))
+    cut = int(dice.integers(new[0] + 1, new[-1] + 1)) if len(new) > 1 else int(new[0] + dice.integers(2))
     return _with(table, is_other=np.arange(extent.num_columns) >= cut)
 
 
