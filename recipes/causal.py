@@ -20,6 +20,7 @@ from pathlib import Path
 from recipes import embedded
 from recipes.embedded import FPS, SEED, comprehension, mirror, tokenizer
 
+from khayal.checkpoint.folder import EMBEDDED
 from khayal.model.wan_autoencoder import WanAutoencoderConfig
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import TrainConfig
@@ -53,8 +54,10 @@ def frames(run: Path, dials: str = DIALS, clips: int = 240, workers: int = 2) ->
 
 
 def autoencoder(run: Path, batch: int = 4, side: int = 64) -> TrainConfig:
-    """Crops of 17 frames."""
-    shape = CompressionConfig(autoencoder=AUTOENCODER, motion_weight=1.0)
+    """Crops of 17 frames, whose latents are to be the embedded model's."""
+    shape = CompressionConfig(
+        autoencoder=AUTOENCODER, motion_weight=1.0, latents_of=EMBEDDED / "vae", latent_weight=1.0
+    )
     crops = Crops(num_frames=17, side=side)
     return replace(
         embedded.autoencoder(run, batch, side),

@@ -19,6 +19,7 @@ import khayal
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.cli.train import train
 from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
+from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
 from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train import log, text_to_video
 from khayal.train.compression import Compression, CompressionConfig, charbonnier, coarse, scaled
@@ -26,7 +27,7 @@ from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
 from khayal.train.loop import Sitting, Trainer
 from khayal.train.optimiser import Muon, Optimiser, share_of_rate
-from khayal.train.parts import load_part
+from khayal.train.parts import load_part, save_part
 from khayal.train.preparing import TokenizerConfig
 from khayal.train.recipe import call_recipe, find_recipe
 from khayal.train.shards import Crops, FrameShards
@@ -287,6 +288,41 @@ def test_a_causal_autoencoder_is_trained_and_encodes_with(prepared: Path, tmp_pa
     crops = next(frames.batches(Reading(seed=0, start=0, batch_size=2, rows=range(2)))).frames
     latents = learned.encode(scaled(crops))
     assert latents.shape == (2, 4, 4, 2, 2)
+
+
+def test_a_causal_autoencoder_learns_the_latents_of_another(prepared: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher"
+    torch.manual_seed(0)
+    other = ChunkAutoencoder(
+        ChunkAutoencoderConfig(
+            latent_channels=4, widths=(8, 8, 12), encoder_depths=(1, 0, 1), decoder_depths=(0, 0, 1)
+        )
+    )
+    save_part(teacher, other)
+    patched = {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
+    shape = WanAutoencoderConfig(
+        base_dim=4,
+        z_dim=4,
+        num_res_blocks=1,
+        scale_factor_spatial=16,
+        latents_mean=(0.0,) * 4,
+        latents_std=(1.0,) * 4,
+        **patched,
+    )
+    learns = CompressionConfig(autoencoder=shape, latents_of=teacher, latent_weight=1.0)
+    config = replace(
+        tiny.autoencoder(prepared, steps=12),
+        objective=partial(Compression, learns),
+        source=lambda: FrameShards(prepared / "frames", Crops(num_frames=9, side=16)),
+    )
+    Trainer(config, tmp_path / "autoencoder", QUIET).run()
+    learned = load_part(tmp_path / "autoencoder" / "model", "vae", torch.float32)
+    assert learned.config.latents_std == shape.latents_std, "its latents have the other's statistics"
+    frames = FrameShards(prepared / "frames", Crops(num_frames=9, side=32))
+    crops = scaled(next(frames.batches(Reading(seed=0, start=0, batch_size=4, rows=range(4)))).frames)
+    wanted = torch.cat([other.encode(part) for part in crops.split([1, 8], dim=2)], dim=2)
+    fresh = config.objective().autoencoder
+    assert (learned.encode(crops) - wanted).square().mean() < (fresh.encode(crops) - wanted).square().mean()
 
 
 def test_kernels_are_muons_too(prepared: Path) -> None:

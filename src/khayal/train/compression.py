@@ -37,14 +37,18 @@ class CompressionConfig:
         coarse_weight: of the error at a half, a quarter and an eighth of the size, each.
         motion_weight: of the error of the difference between neighbouring frames.
         latent_noise: standard deviation of the noise that the decoder has to bear.
-        latent_weight: of the mean square of the latents, which keeps them from outgrowing that noise.
+        latent_weight: of the mean square of the latents, which keeps them from outgrowing that noise; or
+            of their difference from those of `latents_of`.
         edge: below this error (in units of pixels in [-1, 1]) the loss is quadratic.
         decoder_of: the folder of an autoencoder whose encoder and statistics stay as they are, so that
             latents made by it stay good, and whose decoder learns on; or None.
+        latents_of: the folder of an autoencoder in chunks, or None. The encoder learns to make its latents
+            too, and the decoder learns from them, so that a transformer trained on them knows both.
     """
 
     autoencoder: ChunkAutoencoderConfig | WanAutoencoderConfig = field(default_factory=ChunkAutoencoderConfig)
     decoder_of: Path | None = None
+    latents_of: Path | None = None
     coarse_weight: float = 0.5
     motion_weight: float = 0.5
     latent_noise: float = 0.05
@@ -64,6 +68,8 @@ class Compression(Objective[FrameBatch]):
         if config.decoder_of is not None:
             self.autoencoder = _loaded(config.decoder_of)
             self.autoencoder.decoder.requires_grad_(True)
+        # in a list, since it is not trained, nor kept
+        self._teachers = [] if config.latents_of is None else [_loaded(config.latents_of)]
 
     def forward(self, batch: FrameBatch, chance: Chance) -> Score:
         """See `Objective`."""
@@ -71,18 +77,30 @@ class Compression(Objective[FrameBatch]):
         dtype = next(self.autoencoder.parameters()).dtype
         latents = self.autoencoder.encode(frames.to(dtype))
         noise = chance.normal(_FOR_NOISE, tuple(latents.shape[1:]), frames.device)
-        decoded = self.autoencoder.decode(latents + config.latent_noise * noise.to(dtype)).float()
+        wanted = self._wanted(frames)
+        read = latents if wanted is None else wanted
+        decoded = self.autoencoder.decode(read.to(dtype) + config.latent_noise * noise.to(dtype)).float()
         error = decoded - frames
+        off = latents.float() if wanted is None else latents.float() - wanted
         terms = {
             "fine": charbonnier(error, config.edge),
             "coarse": config.coarse_weight * coarse(error, config.edge),
             "motion": config.motion_weight * charbonnier(error.diff(dim=2), config.edge),
-            "latents": config.latent_weight * latents.float().square().mean(),
+            "latents": config.latent_weight * off.square().mean(),
         }
         count = float(len(frames))
         parts = {name: term.detach() * count for name, term in terms.items()}
         parts["psnr"] = psnr(decoded.detach(), frames) * count
         return Score(total=torch.stack(list(terms.values())).sum() * count, count=count, parts=parts)
+
+    @torch.no_grad()
+    def _wanted(self, frames: Float[Tensor, "b 3 f H W"]) -> Float[Tensor, "b c t h w"] | None:
+        """The latents of another autoencoder: a still's, and then those of chunks of four frames."""
+        if not self._teachers:
+            return None
+        teacher = self._teachers[0].to(frames.device)
+        parts = (frames[:, :, :1], frames[:, :, 1:])
+        return torch.cat([teacher.encode(part) for part in parts], dim=2).float()
 
     def to_device(self, batch: FrameBatch, device: torch.device) -> FrameBatch:
         """See `Objective`."""
@@ -111,7 +129,7 @@ class Compression(Objective[FrameBatch]):
         plain = {key.removeprefix("autoencoder."): value for key, value in weights.items()}
         shape = self.autoencoder.config
         crops = [scaled(batch.frames[:NUM_IN_BATCH]) for batch in islice(batches, NUM_MEASURED)]
-        if self.config.decoder_of is None:
+        if self.config.decoder_of is None and self.config.latents_of is None:
             measured = rebuilt(type(self.autoencoder), shape, plain, torch.float32)
             assert isinstance(measured, ChunkAutoencoder | WanAutoencoder)
             latents = torch.cat([measured.encode(frames) for frames in crops])
