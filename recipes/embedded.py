@@ -111,6 +111,7 @@ DEFAULTS = Defaults(
     size=(SIDE, SIDE),
     steps=6,
     guidance=(2.0,),
+    history_guidance_from=0.8,
     text_length=TEXT_LENGTH,
     trained_sizes=((SIDE, SIDE),),
 )

@@ -166,11 +166,13 @@ class Rollout:
         started = time.monotonic()
         settings, scheduler = self.choices.settings, self.checkpoint.scheduler
         text, negative = self.text.of(sorted({c.shot for c in self.plan.canvases[number].columns}))
+        noise = self._noise(number).detach().to(self.components.device, torch.float32)
         model = Watched(
             GuidedModel(
                 experts=self._experts(),
                 canvas=canvas,
                 text=text,
+                noise=noise,
                 negative=negative,
                 num_levels=scheduler.num_levels,
             )
@@ -191,7 +193,7 @@ class Rollout:
             latents = denoise(
                 model,
                 canvas,
-                self._noise(number).detach().to(self.components.device, torch.float32),
+                noise,
                 solver=SOLVERS[settings.solver](),
                 on_step=on_step,
             ).cpu()
@@ -230,7 +232,12 @@ class Rollout:
         return [
             Expert(
                 load=partial(components.transformer, index),
-                guidance=Guidance(scale=scale, interval=settings.guidance_interval, is_batched=is_batched),
+                guidance=Guidance(
+                    scale=scale,
+                    interval=settings.guidance_interval,
+                    history_from=self.checkpoint.defaults.history_guidance_from,
+                    is_batched=is_batched,
+                ),
                 lowest_sigma=bound,
             )
             for index, (bound, scale) in enumerate(zip(bounds, settings.guidance, strict=True))

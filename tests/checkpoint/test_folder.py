@@ -137,8 +137,10 @@ def test_khayal_json_changes_the_defaults_and_diffusers_does_not_mind(copied: Ki
     assert (defaults.size, defaults.seconds) == ((64, 32), 0.5)
     assert (defaults.steps, defaults.guidance) == (before.steps, before.guidance)
     assert defaults.trained_sizes == ()
-    (folder / "khayal.json").write_text(json.dumps(replace(defaults, trained_sizes=((64, 32),)).to_json()))
-    assert open_checkpoint(folder).defaults == replace(defaults, trained_sizes=((64, 32),))
+    assert defaults.history_guidance_from is None
+    changed = replace(defaults, trained_sizes=((64, 32),), history_guidance_from=0.8)
+    (folder / "khayal.json").write_text(json.dumps(changed.to_json()))
+    assert open_checkpoint(folder).defaults == changed
     WanPipeline.from_pretrained(folder)
 
 
@@ -150,6 +152,7 @@ def test_khayal_json_changes_the_defaults_and_diffusers_does_not_mind(copied: Ki
         ({"trained_sizes": [[64, 0]]}, "“trained_sizes” has \\[64, 0\\]: both must be positive"),
         ({"fps": "fast"}, "“fps” is “fast”: that is no number"),
         ({"seconds": 0}, "“seconds” is 0: it must be positive"),
+        ({"history_guidance_from": 800}, "“history_guidance_from” is 800: noise levels lie between 0 and 1"),
         ({"guidance": [1.0, 2.0]}, "“guidance” has 2 values: the checkpoint has 1 expert"),
     ],
 )

@@ -22,6 +22,9 @@ class Defaults:
         fps: pixel frames per second, a whole number or a fraction as text ("30000/1001").
         size: (width, height) in pixels.
         guidance: one scale for each expert, the one for high noise first.
+        history_guidance_from: the lowest noise level at which guidance leads away, too, from what would be
+            there without the known frames (see `khayal.sample.guidance.Guidance`); only for a model that
+            was trained on levels of their own for each latent frame. None: never.
         text_length: tokens of a prompt that the transformer reads.
         words: every word that a model of a small world was taught, as its tokenizer writes them; empty
             where it may know any.
@@ -34,6 +37,7 @@ class Defaults:
     size: tuple[int, int]
     steps: int
     guidance: tuple[float, ...]
+    history_guidance_from: float | None = None
     text_length: int = 512
     words: tuple[str, ...] = ()
     dials: str = ""
@@ -47,6 +51,11 @@ class Defaults:
             "size": list(self.size),
             "steps": self.steps,
             "guidance": list(self.guidance),
+            **(
+                {"history_guidance_from": self.history_guidance_from}
+                if self.history_guidance_from is not None
+                else {}
+            ),
             "text_length": self.text_length,
             **({"words": list(self.words)} if self.words else {}),
             **({"dials": self.dials} if self.dials else {}),
@@ -61,6 +70,7 @@ class _DefaultsFile:
     size: tuple[int, int] | None = None
     steps: int | None = None
     guidance: tuple[float, ...] | None = None
+    history_guidance_from: float | None = None
     text_length: int | None = None
     words: tuple[str, ...] | None = None
     dials: str | None = None
@@ -119,6 +129,11 @@ def parse_defaults(data: Mapping[str, Any], *, where: Path, otherwise: Defaults)
             raise CheckpointError(
                 f"In {where}, “{key}” is {getattr(defaults, key)}", why="it must be positive"
             )
+    level = defaults.history_guidance_from
+    if level is not None and not 0 <= level <= 1:
+        raise CheckpointError(
+            f"In {where}, “history_guidance_from” is {level}", why="noise levels lie between 0 and 1"
+        )
     for key, sizes in (("size", (defaults.size,)), ("trained_sizes", defaults.trained_sizes)):
         for size in sizes:
             if min(size) <= 0:

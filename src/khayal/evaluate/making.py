@@ -144,17 +144,18 @@ class Maker:
         self, prompts: Sequence[str], noise: Tensor, known: Tensor | None
     ) -> Float[Tensor, "b c t h w"]:
         checkpoint, defaults = self.checkpoint, self.checkpoint.defaults
-        canvas = self._canvas(noise.shape, known)
+        canvas, noise = self._canvas(noise.shape, known), noise.to(self.device)
         is_guided = any(scale != 1 for scale in defaults.guidance)
         model = GuidedModel(
             experts=self._experts(),
             canvas=canvas,
             text=self.text(prompts)[:, None],
+            noise=noise,
             negative=self.text([""])[:, None].expand(len(prompts), -1, -1, -1) if is_guided else None,
             num_levels=checkpoint.scheduler.num_levels,
         )
         solver = SOLVERS[checkpoint.scheduler.solver]()
-        return denoise(model, canvas, noise.to(self.device), solver=solver).float().cpu()
+        return denoise(model, canvas, noise, solver=solver).float().cpu()
 
     def _canvas(self, shape: Sequence[int], known: Tensor | None) -> Canvas:
         defaults, scheduler = self.checkpoint.defaults, self.checkpoint.scheduler
@@ -181,7 +182,7 @@ class Maker:
         return [
             Expert(
                 load=partial(self.components.transformer, index),
-                guidance=Guidance(scale=scale),
+                guidance=Guidance(scale=scale, history_from=checkpoint.defaults.history_guidance_from),
                 lowest_sigma=bound,
             )
             for index, (bound, scale) in enumerate(zip(bounds, checkpoint.defaults.guidance, strict=True))
@@ -208,6 +209,7 @@ class Maker:
         return {
             "steps": defaults.steps,
             "guidance": list(defaults.guidance),
+            "history_guidance_from": defaults.history_guidance_from,
             "solver": scheduler.solver,
             "flow_shift": scheduler.flow_shift,
         }

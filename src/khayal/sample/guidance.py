@@ -10,27 +10,34 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from khayal.model.transformer import Context, SpacetimeTransformer
-from khayal.sample.canvas import Canvas
+from khayal.sample.canvas import Canvas, column
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
-    """Classifier-free guidance (Ho & Salimans, arXiv:2207.12598).
+    """Classifier-free guidance (Ho & Salimans, arXiv:2207.12598), and history guidance (arXiv:2502.06764).
 
     Attributes:
         scale: 1 follows the prompt as it is; above it, away from the negative prompt.
         interval: the noise levels, from low to high, at which it acts (arXiv:2404.07724); outside of them
             the prompt is followed as it is, in one model call.
+        history_from: the lowest noise level at which it leads away, too, from what would be there without
+            the known frames: beside the negative prompt they are pure noise. None: they are never hidden.
         is_batched: True runs both prompts in one call, which is faster and takes more memory.
     """
 
     scale: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
+    history_from: float | None = None
     is_batched: bool = True
 
     def acts_at(self, sigma: float) -> bool:
         """True where the negative prompt has to be asked too."""
         return self.scale != 1 and self.interval[0] <= sigma <= self.interval[1]
+
+    def hides_at(self, sigma: float) -> bool:
+        """True where known frames are hidden beside the negative prompt."""
+        return self.history_from is not None and sigma >= self.history_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +62,14 @@ class GuidedModel:
         experts: from high noise to low.
         text: the encoded prompt of each shot, b s l e.
         negative: what to keep away from, in the same shape, or None where no guidance is asked for.
+        noise: that the canvas starts from; it stands in the place of known frames where they are hidden.
         num_levels: noise levels are given to the model as whole numbers below this, as Wan was trained.
     """
 
     experts: Sequence[Expert]
     canvas: Canvas
     text: Float[Tensor, "b s l e"]
+    noise: Float[Tensor, "b c t h w"]
     negative: Float[Tensor, "b s l e"] | None = None
     num_levels: int = 1000
     _active: Expert | None = field(default=None, init=False)
@@ -72,16 +81,20 @@ class GuidedModel:
     ) -> Float[Tensor, "b c t h w"]:
         highest = float(sigmas.max())
         guidance = self._switch_to(highest).guidance
-        # Truncated, not rounded: so the checkpoints' own schedule does.
-        timesteps = (sigmas * self.num_levels).trunc().float().to(latents.device)[None]
         if not guidance.acts_at(highest):
-            return self._predict("text", latents, timesteps)
+            return self._predict("text", latents, sigmas)
+        without, levels = latents, sigmas
+        hidden = self.canvas.is_known
+        if guidance.hides_at(highest) and hidden.any():
+            without = torch.where(column(hidden, latents), self.noise.to(latents), latents)
+            levels = torch.where(hidden, 1.0, sigmas)
         if guidance.is_batched:
-            both = self._predict("both", torch.cat((latents, latents)), timesteps)
+            rows = sigmas if levels is sigmas else torch.stack((levels, sigmas))
+            both = self._predict("both", torch.cat((without, latents)), rows)
             negative, positive = both.chunk(2)
         else:
-            positive = self._predict("text", latents, timesteps)
-            negative = self._predict("negative", latents, timesteps)
+            positive = self._predict("text", latents, sigmas)
+            negative = self._predict("negative", without, levels)
         return negative + guidance.scale * (positive - negative)
 
     def _switch_to(self, sigma: float) -> Expert:
@@ -92,7 +105,7 @@ class GuidedModel:
             self._active, self._transformer = expert, expert.load()
         return expert
 
-    def _predict(self, prompts: str, latents: Tensor, timesteps: Tensor) -> Tensor:
+    def _predict(self, prompts: str, latents: Tensor, sigmas: Tensor) -> Tensor:
         assert self._transformer is not None
         if prompts not in self._contexts:
             self._contexts[prompts] = self._transformer.prepare(
@@ -101,7 +114,9 @@ class GuidedModel:
                 positions=self.canvas.positions[None],
                 size=(latents.shape[-2], latents.shape[-1]),
             )
-        velocity: Tensor = self._transformer(latents, timesteps, self._contexts[prompts])
+        # Truncated, not rounded: so the checkpoints' own schedule does.
+        timesteps = (sigmas * self.num_levels).trunc().float().to(latents.device)
+        velocity: Tensor = self._transformer(latents, torch.atleast_2d(timesteps), self._contexts[prompts])
         return velocity
 
     def _texts(self, prompts: str) -> Tensor:
