@@ -302,24 +302,27 @@ def words_said(facts: Sequence[Facts], tokenizer: Path) -> tuple[str, ...]:
     return tuple(sorted({piece for _, pieces in found for piece in pieces}))
 
 
-def learns(run: Path, dials: str) -> TextToVideoConfig:
-    """What the transformer learns, and on which mixture."""
+def learns(
+    run: Path, dials: str, *, tokenizer: Path | None = None, text_encoder: Path | None = None
+) -> TextToVideoConfig:
+    """What the transformer learns, and on which mixture; its text is read by what `run` has, or by these."""
+    tokenizer = tokenizer or run / "tokenizer"
     return TextToVideoConfig(
         transformer=TRANSFORMER,
         text=TEXT_ENCODER,
-        tokenizer=run / "tokenizer",
+        tokenizer=tokenizer,
         autoencoder=run / ("decoder" if (run / "decoder.done").exists() else "autoencoder") / "model",
         # Twelve frames show one scene: at a level of 0.9 it can still be guessed without the text (the loss
         # with the right, with no and with a wrong caption was 0.392, 0.392, 0.395; at 1 it was 0.66, 0.86,
         # 0.85). What follows the text is learned above that, where shift 2 draws one level in fifty.
         mixture=Mixture(weights=MIXTURE, levels=Levels(shift=SHIFT, shift_beside_known=SHIFT_BESIDE_KNOWN)),
         scheduler=SchedulerConfig(flow_shift=SHIFT),
-        defaults=replace(DEFAULTS, words=words_of(run / "encode", run / "tokenizer"), dials=dials),
+        defaults=replace(DEFAULTS, words=words_of(run / "encode", tokenizer), dials=dials),
         caption_weights={
             f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * (1 + (language == "en"))
             for language, length, number in itertools.product(LANGUAGES, LENGTHS, range(NUM_WORDINGS))
         },
-        text_encoder=run / "comprehension" / "model",
+        text_encoder=text_encoder or run / "comprehension" / "model",
         prompts=PROMPTS,
     )
 
