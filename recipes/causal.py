@@ -25,7 +25,7 @@ from khayal.model.wan_autoencoder import WanAutoencoderConfig
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.preparing import EncodeConfig, KeepConfig
-from khayal.train.shards import Crops, FrameShards
+from khayal.train.shards import Crops, FrameShards, LatentShards
 from khayal.train.text_to_video import TextToVideo
 
 __all__ = ["autoencoder", "encode", "frames", "transformer"]
