@@ -128,6 +128,11 @@ def test_strangers_may_not_walk_through_each_other(make_take: Callable[..., Take
     assert fault(taken.performance, taken.views, boxes) == "walks through somebody"
 
 
+def test_a_scene_that_is_found_late_is_found() -> None:
+    found = take(Request(size=(128, 128), seconds=4.0, fps=12, dial=1, split="heldout"), 5000, 22)
+    assert found.rejected["another split"] > 400
+
+
 def test_redraws_are_counted() -> None:
     taken = [take(Request(), 6, k) for k in range(12)]
     assert any(t.rejected for t in taken)
