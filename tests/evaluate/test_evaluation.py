@@ -332,6 +332,24 @@ def test_answers_are_among_those_that_the_dial_admits() -> None:
     assert larger.setting == "courtyard"
 
 
+def test_it_is_told_whose_kind_an_actor_has() -> None:
+    def line(*casts: tuple[str, str]) -> dict[str, Any]:
+        actors = tuple(Asked(kind=kind, colour=colour) for kind, colour in casts)
+        return {"language": "en", "claims": to_json(Claims(actors=actors))}
+
+    both, config = (("cube", "red"), ("ball", "blue")), open_probe().config
+    lines = [line(*both), line(*both), line(*both), line(both[0]), line(("cube", "red"), ("cube", "blue"))]
+    right, turned = dict.fromkeys(both, 9.0), {("ball", "red"): 9.0, ("cube", "blue"): 9.0}
+    third = {("cone", "red"): 9.0}
+    made, real = shown(right, turned, third, right, right), shown(*[right] * 5)
+    told = table(lines, made, real, 2, config)
+    assert told["all"]["whose_kind"] == {
+        "made": {"own": 2, "other": 2, "third": 1, "missing": 1},
+        "real": {"own": 6, "other": 0, "third": 0, "missing": 0},
+    }
+    assert "whose_kind" not in told["1 actor"]
+
+
 def test_prompts_that_are_alike_are_right_by_chance_too() -> None:
     casts = [("cube", "red"), ("cube", "red"), ("ball", "blue"), ("ball", "blue")]
     lines = [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from khayal.evaluate.claims import ATTRIBUTES, Claims, Heard, from_json, fulfilled
+from khayal.evaluate.claims import ATTRIBUTES, Claims, Heard, from_json, fulfilled, matched
 from khayal.evaluate.reading import Admitted, best, heard, presence
 from khayal.evaluate.tally import Tally
 from khayal.model.probe import ProbeConfig
@@ -34,7 +35,8 @@ def table(lines: Lines, made: Tensors, real: Tensors, dial: int, config: ProbeCo
 
     Beside them stands chance: how often a clip is right about the prompts of others. It is high where
     prompts are much alike, and a share that is not above it says nothing. So is told how many different
-    casts (kinds and colours) the prompts name.
+    casts (kinds and colours) the prompts name. Of prompts that name several kinds it is told whose kind an
+    actor has: a model that knows what is there may not know which of them is what.
 
     Args:
         made: what the probe reads in the model's clips.
@@ -48,8 +50,9 @@ def table(lines: Lines, made: Tensors, real: Tensors, dial: int, config: ProbeCo
         rows = [number for number, line in enumerate(lines) if belongs(line)]
         if not rows:
             continue
-        asked, own = [claims[row] for row in rows], [in_made[row] for row in rows]
-        answers, ceiling = _tallies(asked, [own]), _tallies(asked, [[in_real[row] for row in rows]])
+        asked = [claims[row] for row in rows]
+        own, true = ([clips[row] for row in rows] for clips in (in_made, in_real))
+        answers, ceiling = _tallies(asked, [own]), _tallies(asked, [true])
         chance = _tallies(asked, [[*own[turn:], *own[:turn]] for turn in _turns(len(rows))])
         entry: dict[str, Any] = {"prompts": len(rows), "casts": len({casts[row] for row in rows})}
         for name, tally in answers.items():
@@ -61,8 +64,31 @@ def table(lines: Lines, made: Tensors, real: Tensors, dial: int, config: ProbeCo
                 "ratio": round(tally.share / top.share, 4) if tally.share and top.share else 0.0,
                 "chance": None if by_chance is None else round(by_chance, 4),
             }
+        whose = {"made": whose_kind(asked, own), "real": whose_kind(asked, true)}
+        if any(whose["made"].values()):
+            entry["whose_kind"] = whose
         found[group] = entry
     return found
+
+
+def whose_kind(claims: Sequence[Claims], clips: Sequence[Heard]) -> dict[str, int]:
+    """Of actors that are named beside others of other kinds: how many have their own kind, or another's.
+
+    A third kind is one that the prompt does not name; missing is who nobody in the clip stands for.
+    """
+    found = Counter({"own": 0, "other": 0, "third": 0, "missing": 0})
+    for asked, clip in zip(claims, clips, strict=True):
+        kinds = [actor.kind for actor in asked.actors]
+        if len({*kinds}) < len(kinds) or len(kinds) < 2:
+            continue
+        for kind, seen in zip(kinds, matched(asked.actors, clip.actors), strict=True):
+            if seen is None:
+                found["missing"] += 1
+            elif seen.kind == kind:
+                found["own"] += 1
+            else:
+                found["other" if seen.kind in kinds else "third"] += 1
+    return dict(found)
 
 
 def _tallies(claims: Sequence[Claims], clips: Sequence[Sequence[Heard]]) -> dict[str, Tally]:

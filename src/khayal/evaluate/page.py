@@ -78,6 +78,14 @@ def ceiling(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 def figures(told: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """The tables beside that of fidelity: titles, and rows of a name and a value."""
     found: list[tuple[str, list[tuple[str, str]]]] = []
+    whose = [(split, groups["all"].get("whose_kind")) for split, groups in told.get("fidelity", {}).items()]
+    rows = [
+        (_title(split), f"{_whose(entry['made'])}; real {_whose(entry['real'])}")
+        for split, entry in whose
+        if entry
+    ]
+    if rows:
+        found.append(("Whose kind the actors have that are named beside others of other kinds", rows))
     if "reconstruction" in told:
         part = told["reconstruction"]
         rows = [
@@ -158,6 +166,12 @@ def _cell(entry: Mapping[str, Any]) -> str:
 def _rows(rows: list[tuple[str, str]]) -> str:
     lines = "".join(f"<tr><td>{_safe(name)}</td><td>{_safe(value)}</td></tr>" for name, value in rows)
     return f"<div class=wide><table>{lines}</table></div>"
+
+
+def _whose(counts: Mapping[str, int]) -> str:
+    names = {"own": "own", "other": "another's", "third": "a third", "missing": "nobody there"}
+    told = ", ".join(f"{name} {counts[key] / sum(counts.values()):.0%}" for key, name in names.items())
+    return f"{told} (n = {sum(counts.values())})"
 
 
 def _span(interval: list[float], digits: int) -> str:
