@@ -7,8 +7,8 @@
     khayal evaluate --model RUN/transformer/model --only tasks,minute
 
 The autoencoder learns to make the embedded model's latents. So the transformer begins with that one's
-weights, and its text is read by that one's text encoder: it has only to get used to a first latent of one
-frame.
+weights, which do well as they are (`--steps 1` leaves them so), and its text is read by that one's text
+encoder.
 """
 
 from __future__ import annotations
