@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from khayal.model.transformer import Context, SpacetimeTransformer
@@ -84,7 +84,7 @@ class GuidedModel:
         if not guidance.acts_at(highest):
             return self._predict("text", latents, sigmas)
         without, levels = latents, sigmas
-        hidden = self.canvas.is_known
+        hidden = self._history()
         if guidance.hides_at(highest) and hidden.any():
             without = torch.where(column(hidden, latents), self.noise.to(latents), latents)
             levels = torch.where(hidden, 1.0, sigmas)
@@ -96,6 +96,15 @@ class GuidedModel:
             positive = self._predict("text", latents, sigmas)
             negative = self._predict("negative", without, levels)
         return negative + guidance.scale * (positive - negative)
+
+    def _history(self) -> Bool[Tensor, "t"]:
+        """The known columns of shots that are imagined now.
+
+        Those of earlier shots stay: without them, who is in the picture is open, and leading away from all
+        that it might be changed kinds from one shot to the next.
+        """
+        known, shots = self.canvas.is_known, self.canvas.shots
+        return known & torch.isin(shots, shots[~known])
 
     def _switch_to(self, sigma: float) -> Expert:
         expert = next((e for e in self.experts if sigma >= e.lowest_sigma), self.experts[-1])
