@@ -38,6 +38,7 @@ def canvas():
     return Canvas(
         latents=torch.randn(1, 4, 3, 2, 2, generator=torch.Generator().manual_seed(1)),
         is_known=KNOWN,
+        is_given=KNOWN,
         is_shown=torch.ones(3, dtype=torch.bool),
         sigmas=levels,
         positions=torch.arange(3.0),
@@ -71,7 +72,7 @@ def asked(transformer, canvas, prompt, latents, sigmas):
 
 
 @pytest.mark.parametrize("is_batched", [True, False])
-def test_history_guidance_leads_away_from_what_is_there_without_the_known_frames(
+def test_history_guidance_leads_away_from_what_is_there_without_the_given_frames(
     transformer, canvas, is_batched
 ):
     noise = torch.randn(1, 4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
@@ -85,29 +86,11 @@ def test_history_guidance_leads_away_from_what_is_there_without_the_known_frames
     assert not torch.allclose(found, plain)
 
 
-def test_earlier_shots_are_not_hidden(transformer, canvas):
-    vars(canvas)["shots"] = torch.tensor([0, 1, 1])
-    noise = torch.randn(1, 4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
-    text = torch.randn(2, 1, 2, 5, 16, generator=torch.Generator().manual_seed(2))
-    found = []
-    for level in (0.7, None):
-        model = GuidedModel(
-            experts=[Expert(load=lambda: transformer, guidance=Guidance(scale=3.0, history_from=level))],
-            canvas=canvas,
-            text=text[0],
-            noise=noise,
-            negative=text[1],
-        )
-        with torch.no_grad():
-            found.append(model(canvas.start(noise), canvas.sigmas[1]))
-    assert torch.equal(*found)
-
-
-def test_below_its_level_and_where_nothing_is_known_there_is_none(transformer, canvas):
+def test_below_its_level_and_where_nothing_is_given_there_is_none(transformer, canvas):
     noise = torch.randn(1, 4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
     assert float(canvas.sigmas[2].max()) < 0.7
     low = [velocity(transformer, canvas, noise, 2, scale=3.0, history_from=level) for level in (0.7, None)]
     assert torch.equal(*low)
-    vars(canvas)["is_known"] = torch.zeros(3, dtype=torch.bool)
+    vars(canvas)["is_given"] = torch.zeros(3, dtype=torch.bool)
     free = [velocity(transformer, canvas, noise, 1, scale=3.0, history_from=level) for level in (0.7, None)]
     assert torch.equal(*free)

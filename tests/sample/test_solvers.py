@@ -42,6 +42,7 @@ def canvas(sigmas, known=(), latents=None):
     return Canvas(
         latents=torch.zeros(1, 2, t, 3, 4) if latents is None else latents,
         is_known=is_known,
+        is_given=is_known,
         is_shown=torch.ones(t, dtype=torch.bool),
         sigmas=sigmas,
         positions=torch.arange(t).float(),

@@ -166,9 +166,11 @@ class Maker:
         falling = schedule(defaults.steps, shift=scheduler.flow_shift, num_levels=scheduler.num_levels)
         sigmas = falling[:, None].repeat(1, num_columns)
         sigmas[:, :count] = 0
+        is_known = torch.arange(num_columns) < count
         return Canvas(
             latents=latents,
-            is_known=torch.arange(num_columns) < count,
+            is_known=is_known,
+            is_given=is_known,
             is_shown=torch.ones(num_columns, dtype=torch.bool),
             sigmas=sigmas,
             positions=torch.arange(num_columns).float(),

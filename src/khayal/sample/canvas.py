@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from khayal.flow import NEARLY_ONE, noised, schedule
-from khayal.tasks import Column
+from khayal.tasks import Column, Media
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,8 @@ class Canvas:
         latents: clean latents of the columns that start below 1 (known ones, remixed ones); the others
             are not read.
         is_known: True where a column keeps its declared level in every row, and its clean value at the end.
+        is_given: True where a known column holds what the user gave, in the sequence itself: not what was
+            made before, nor what stands aside.
         is_shown: True where a column is part of the result.
         sigmas: noise levels, in float64 on the CPU.
         positions: where in time each column stands, in latent frames.
@@ -34,6 +36,7 @@ class Canvas:
 
     latents: Float[Tensor, "b c t h w"]
     is_known: Bool[Tensor, "t"]
+    is_given: Bool[Tensor, "t"]
     is_shown: Bool[Tensor, "t"]
     sigmas: Float64[Tensor, "rows t"]
     positions: Float[Tensor, "t"]
@@ -60,6 +63,9 @@ class Canvas:
         return cls(
             latents=latents,
             is_known=torch.tensor([column.is_known for column in columns]),
+            is_given=torch.tensor(
+                [c.is_known and isinstance(c.source, Media) and not c.is_aside for c in columns]
+            ),
             is_shown=torch.tensor([column.is_shown for column in columns]),
             sigmas=torch.stack([levels(column) for column in columns], dim=1),
             positions=torch.tensor([float(column.position) for column in columns]),

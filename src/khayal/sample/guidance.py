@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from khayal.model.transformer import Context, SpacetimeTransformer
@@ -22,7 +22,7 @@ class Guidance:
         interval: the noise levels, from low to high, at which it acts (arXiv:2404.07724); outside of them
             the prompt is followed as it is, in one model call.
         history_from: the lowest noise level at which it leads away, too, from what would be there without
-            the known frames: beside the negative prompt they are pure noise. None: they are never hidden.
+            the given frames: beside the negative prompt they are pure noise. None: they are never hidden.
         is_batched: True runs both prompts in one call, which is faster and takes more memory.
     """
 
@@ -36,7 +36,7 @@ class Guidance:
         return self.scale != 1 and self.interval[0] <= sigma <= self.interval[1]
 
     def hides_at(self, sigma: float) -> bool:
-        """True where known frames are hidden beside the negative prompt."""
+        """True where given frames are hidden beside the negative prompt."""
         return self.history_from is not None and sigma >= self.history_from
 
 
@@ -62,7 +62,7 @@ class GuidedModel:
         experts: from high noise to low.
         text: the encoded prompt of each shot, b s l e.
         negative: what to keep away from, in the same shape, or None where no guidance is asked for.
-        noise: that the canvas starts from; it stands in the place of known frames where they are hidden.
+        noise: that the canvas starts from; it stands in the place of given frames where they are hidden.
         num_levels: noise levels are given to the model as whole numbers below this, as Wan was trained.
     """
 
@@ -84,7 +84,7 @@ class GuidedModel:
         if not guidance.acts_at(highest):
             return self._predict("text", latents, sigmas)
         without, levels = latents, sigmas
-        hidden = self._history()
+        hidden = self.canvas.is_given
         if guidance.hides_at(highest) and hidden.any():
             without = torch.where(column(hidden, latents), self.noise.to(latents), latents)
             levels = torch.where(hidden, 1.0, sigmas)
@@ -96,15 +96,6 @@ class GuidedModel:
             positive = self._predict("text", latents, sigmas)
             negative = self._predict("negative", without, levels)
         return negative + guidance.scale * (positive - negative)
-
-    def _history(self) -> Bool[Tensor, "t"]:
-        """The known columns of shots that are imagined now.
-
-        Those of earlier shots stay: without them, who is in the picture is open, and leading away from all
-        that it might be changed kinds from one shot to the next.
-        """
-        known, shots = self.canvas.is_known, self.canvas.shots
-        return known & torch.isin(shots, shots[~known])
 
     def _switch_to(self, sigma: float) -> Expert:
         expert = next((e for e in self.experts if sigma >= e.lowest_sigma), self.experts[-1])
