@@ -163,6 +163,13 @@ def test_a_wrong_khayal_json_is_refused(copied: Kind, settings: dict, message: s
         open_checkpoint(folder)
 
 
+def test_history_guidance_needs_a_level_for_each_frame(copied: Kind) -> None:
+    folder = copied("wan2.1")
+    (folder / "khayal.json").write_text('{"history_guidance_from": 0.8}')
+    with pytest.raises(CheckpointError, match="one noise level for the whole video"):
+        open_checkpoint(folder)
+
+
 def test_every_part_of_ours_is_there() -> None:
     for part in PARTS:
         assert issubclass(part.module_class, torch.nn.Module)

@@ -325,6 +325,11 @@ def test_a_causal_autoencoder_learns_the_latents_of_another(prepared: Path, tmp_
     assert (learned.encode(crops) - wanted).square().mean() < (fresh.encode(crops) - wanted).square().mean()
 
 
+def test_latents_of_another_are_for_a_causal_autoencoder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="The latents of another autoencoder cannot be learned here"):
+        CompressionConfig(latents_of=tmp_path)
+
+
 def test_kernels_are_muons_too(prepared: Path) -> None:
     objective = tiny.autoencoder(prepared).objective()
     kernels = [key for key, p in objective.named_parameters() if p.ndim == 4]

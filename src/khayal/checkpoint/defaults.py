@@ -23,7 +23,7 @@ class Defaults:
         size: (width, height) in pixels.
         guidance: one scale for each expert, the one for high noise first.
         history_guidance_from: the lowest noise level at which guidance leads away, too, from what would be
-            there without the known frames (see `khayal.sample.guidance.Guidance`); only for a model that
+            there without the given frames (see `khayal.sample.guidance.Guidance`); only for a model that
             was trained on levels of their own for each latent frame. None: never.
         text_length: tokens of a prompt that the transformer reads.
         words: every word that a model of a small world was taught, as its tokenizer writes them; empty

@@ -139,18 +139,24 @@ class CheckpointFolder:
     def _defaults(self, configs: Mapping[str, Any]) -> Defaults:
         transformer = configs["transformer"]
         autoencoder: Any = self.parts()["vae"].skeleton(configs["vae"])
+        has_level_per_frame = bool(self.index.get("expand_timesteps"))
         published = published_defaults(
             transformer,
             num_experts=2 if "transformer_2" in configs else 1,
             size_multiple=size_multiple(transformer, autoencoder),
-            has_level_per_frame=bool(self.index.get("expand_timesteps")),
+            has_level_per_frame=has_level_per_frame,
         )
         where = self.path / "khayal.json"
-        return (
-            parse_defaults(read_json(where), where=where, otherwise=published)
-            if where.exists()
-            else published
-        )
+        if not where.exists():
+            return published
+        defaults = parse_defaults(read_json(where), where=where, otherwise=published)
+        if defaults.history_guidance_from is not None and not has_level_per_frame:
+            raise CheckpointError(
+                f"In {where}, “history_guidance_from” is given",
+                why="this model takes one noise level for the whole video, so no frame can be hidden from it",
+                fix="take the key out",
+            )
+        return defaults
 
     def _check_index(self, where: Path) -> None:
         known = {*ROLES, "tokenizer", "scheduler", "boundary_ratio", "expand_timesteps"}

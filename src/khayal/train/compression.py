@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from khayal.errors import InputError
 from khayal.images import png_bytes
 from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
 from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
@@ -44,6 +45,9 @@ class CompressionConfig:
             latents made by it stay good, and whose decoder learns on; or None.
         latents_of: the folder of an autoencoder in chunks, or None. The encoder learns to make its latents
             too, and the decoder learns from them, so that a transformer trained on them knows both.
+
+    Raises:
+        InputError: `latents_of` for an autoencoder that is not causal, or whose encoder is to stay.
     """
 
     autoencoder: ChunkAutoencoderConfig | WanAutoencoderConfig = field(default_factory=ChunkAutoencoderConfig)
@@ -54,6 +58,15 @@ class CompressionConfig:
     latent_noise: float = 0.05
     latent_weight: float = 1e-3
     edge: float = 5e-2
+
+    def __post_init__(self) -> None:
+        is_causal = isinstance(self.autoencoder, WanAutoencoderConfig)
+        if self.latents_of is not None and (self.decoder_of is not None or not is_causal):
+            raise InputError(
+                "The latents of another autoencoder cannot be learned here",
+                why="only a causal one, whose encoder learns, can be taught them",
+                fix="leave latents_of out, or give a WanAutoencoderConfig and no decoder_of",
+            )
 
 
 class Compression(Objective[FrameBatch]):
