@@ -6,6 +6,8 @@
     khayal train recipes.embedded:comprehension --out RUN    the text encoder, 1.6M, on their captions
     khayal train recipes.embedded:encode --out RUN           all clips, as latents: about 60 kB each
     khayal train recipes.embedded:transformer --out RUN      9.1M parameters
+    khayal train recipes.embedded:scenes --out RUN           scenes that go on, as latents
+    khayal train recipes.embedded:annealed --out RUN         it settles; every third step is of such scenes
     khayal train recipes.embedded:rewording --out RUN --set model=RUN/transformer/model    more ways to say it
 
 `runs/embedded.sh` does all of it. The whole checkpoint is 31 MB in bfloat16. The dials of the world have to
@@ -41,8 +43,8 @@ from khayal.train.loss import Levels, Mixture
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
 from khayal.train.probing import LabelledClips, Probing, share_inside
 from khayal.train.rewording import PairedCaptions, Rewording, RewordingConfig
-from khayal.train.shards import Crops, FrameShards, LatentShards, ShardReader
-from khayal.train.source import Passage
+from khayal.train.shards import Crops, FrameShards, InTurn, LatentShards, ShardReader
+from khayal.train.source import LatentBatch, Passage, Source
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
 from khayal.world.captions import LANGUAGES, LENGTHS, caption, plan, write
 from khayal.world.clips import Passage as WorldPassage
@@ -55,6 +57,7 @@ from khayal.world.workers import in_order
 
 FPS, SECONDS, SIDE = 12, 4.0, 128
 NUM_FRAMES = round(FPS * SECONDS)
+SCENE_SECONDS = 2 * SECONDS
 NUM_TOKENS = 1024
 TEXT_WIDTH = 192
 TEXT_LENGTH = 64
@@ -190,6 +193,22 @@ def encode(
     )
 
 
+def scenes(run: Path, dials: str = "12", clips: int = 400, workers: int = 2) -> EncodeConfig:
+    """Scenes twice as long as what the model makes at once, as latents: what a longer video is learned from.
+
+    In clips of four seconds something happens throughout. A video that goes on has to know as well what
+    comes after: that a ball which has rolled away is not replaced by another.
+    """
+    return EncodeConfig(
+        clips=world(dials, workers, SCENE_SECONDS),
+        name=f"world dials {dials} seed {SEED}, {SCENE_SECONDS:g} s",
+        num_frames=round(FPS * SCENE_SECONDS),
+        autoencoder=run / "autoencoder" / "model",
+        num_clips=clips,
+        mirrored=mirror,
+    )
+
+
 def comprehension(run: Path, batch: int = 128, rate: float = 8e-3) -> TrainConfig:
     """The text encoder, on the captions of `encode` and what is true of their clips."""
 
@@ -252,6 +271,32 @@ def transformer(
         ),
         keeping=KeepingConfig(full_minutes=3),
         is_compiled=compiled,
+    )
+
+
+def annealed(
+    run: Path, batch: int = 16, rate: float = 1.5e-3, dials: str = DIALS, compiled: bool = False
+) -> TrainConfig:
+    """A transformer that was trained at the full rate goes on at a falling one; see --start.
+
+    Every third step is of `scenes`, where they are there.
+    """
+    config = transformer(run, batch, rate=rate, dials=dials, compiled=compiled)
+    shape = replace(
+        learns(run, dials), short_share=0.0, window_columns=NUM_FRAMES // AUTOENCODER.frames_per_latent
+    )
+
+    def source() -> Source[LatentBatch]:
+        clips, folder = LatentShards(run / "encode"), run / "scenes"
+        return InTurn((clips, LatentShards(folder)), turns=(0, 0, 1)) if folder.exists() else clips
+
+    return replace(
+        config,
+        objective=partial(TextToVideo, shape, SEED),
+        source=source,
+        minutes=60,
+        optimiser=replace(config.optimiser, learning_rate=rate / 4, warmup_steps=20, decay_share=0.9),
+        averages=(0.95,),
     )
 
 
@@ -390,12 +435,17 @@ def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
 
 
 def worded(told: WorldPassage, truth: Truth) -> Passage:
-    """A passage with several wordings of each of its captions: names end in /0, /1, …"""
-    facts = facts_of(truth, told.start, told.end)
+    """A passage with several wordings of each of its captions: names end in /0, /1, …
+
+    A prompt for a longer video is often about how it begins, and so is every other wording.
+    """
+    begun = facts_of(truth, told.start, min(told.end, told.start + NUM_FRAMES))
+    whole = facts_of(truth, told.start, told.end)
     texts = {}
     for place, (language, length) in enumerate(itertools.product(LANGUAGES, LENGTHS)):
         dice = np.random.default_rng([truth.seed, truth.index, told.start, told.end, 31, place])
         for number in range(NUM_WORDINGS):
+            facts = begun if number % 2 and begun.actors else whole
             text = caption(facts, language, length, dice, truth.split).text
             texts[f"{language}/{length}/{number}"] = text
     return Passage(kind=told.kind, start=told.start, end=told.end, texts=texts)

@@ -17,7 +17,7 @@ from khayal.train import shards
 from khayal.train.loop import Sitting
 from khayal.train.parts import load_part
 from khayal.train.preparing import encode_clips, keep_frames
-from khayal.train.shards import Crops, FrameShards, LatentShards
+from khayal.train.shards import Crops, FrameShards, InTurn, LatentShards
 from khayal.train.source import Epochs, LatentBatch, Prepared, Reading, Source
 from khayal.train.text_to_video import extent_of
 
@@ -48,6 +48,24 @@ def test_a_batch_depends_on_its_step_alone(prepared: Path) -> None:
     half = next(source.batches(reading(start=8, rows=range(2, 4))))
     assert torch.equal(half.latents, later.latents[2:])
     assert not torch.equal(next(source.batches(reading(seed=1))).latents, first[0].latents)
+
+
+def test_sources_in_turn_go_on_anywhere(prepared: Path, tmp_path: Path) -> None:
+    clips = LatentShards(prepared / "encode")
+    config = tiny.encode(prepared)
+    encode_clips(replace(config, num_clips=4, still_columns=(), mirrored=None), tmp_path / "encode", QUIET)
+    others = LatentShards(tmp_path / "encode")
+    both = InTurn((clips, others), turns=(0, 1, 0))
+    assert isinstance(both, Source)
+    assert len(both) == len(clips) + len(others)
+    whole = list(itertools.islice(both.batches(reading()), 8))
+    assert [batch.stills is None for batch in whole] == [False, True, False, False, True, False, False, True]
+    for which, source in ((False, clips), (True, others)):
+        own = [batch for batch in whole if (batch.stills is None) == which]
+        for found, wanted in zip(own, source.batches(reading()), strict=False):
+            assert torch.equal(found.latents, wanted.latents), "each is read in its own order, none left out"
+    for start in range(8):
+        assert torch.equal(next(both.batches(reading(start=start))).latents, whole[start].latents)
 
 
 def test_latents_are_those_of_the_clips(prepared: Path) -> None:

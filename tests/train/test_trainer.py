@@ -22,16 +22,19 @@ from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
 from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
 from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train import log, text_to_video
+from khayal.train.chance import Chance
 from khayal.train.compression import Compression, CompressionConfig, charbonnier, coarse, scaled
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
 from khayal.train.loop import Sitting, Trainer
+from khayal.train.loss import NUM_ANCHORS, Mixture
 from khayal.train.optimiser import Muon, Optimiser, share_of_rate
 from khayal.train.parts import load_part, save_part
 from khayal.train.preparing import TokenizerConfig
 from khayal.train.recipe import call_recipe, find_recipe
-from khayal.train.shards import Crops, FrameShards
+from khayal.train.shards import Crops, FrameShards, LatentShards
 from khayal.train.source import Reading
+from khayal.train.text_to_video import TextToVideo
 from khayal.train.weights import Weights
 
 QUIET = Sitting(is_shown=False)
@@ -153,6 +156,23 @@ def test_recomputing_changes_nothing(new_run: NewRun) -> None:
         Trainer(config, folder / "transformer", QUIET).run()
         losses.append([line["loss"] for line in read_log(folder / "transformer")])
     assert losses[0] == losses[1]
+
+
+def test_of_a_scene_that_goes_on_a_window_is_seen_and_something_of_it_is_known(prepared: Path) -> None:
+    (shape,) = tiny.transformer(prepared).objective.args  # type: ignore[attr-defined]
+    batch = next(LatentShards(prepared / "encode").batches(Reading(seed=0, batch_size=4, rows=range(4))))
+    weights = {"shared": 1.0, "prefix": 1.0}
+    for window, sizes in ((None, {4}), (4, {4}), (2, {2, NUM_ANCHORS + 2})):  # the clips have four columns
+        objective = TextToVideo(replace(shape, window_columns=window, mixture=Mixture(weights=weights)))
+        seen: list[int] = []
+        objective.transformer.register_forward_pre_hook(
+            lambda _, given, seen=seen: seen.append(given[0].shape[2])
+        )
+        for step in range(8):
+            chance = Chance(seed=0, step=step, batch_size=4, rows=range(4), progress=0.5)
+            score = objective(objective.to_device(batch, torch.device("cpu")), chance)
+            assert seen[-1] != 2 or score.count <= 4, "of each clip one of two columns is known"
+        assert set(seen) == sizes
 
 
 def test_the_exported_model_is_a_checkpoint(new_run: NewRun) -> None:

@@ -35,7 +35,8 @@ from khayal.train.objective import Objective, Score
 from khayal.train.source import LatentBatch, sent
 
 _TRANSFORMER = next(part for part in PARTS if part.module_class is SpacetimeTransformer)
-_FOR_NOISE, _FOR_CAPTION = 3, 4
+_FOR_NOISE, _FOR_CAPTION, _FOR_WINDOW = 3, 4, 6
+_WINDOW_PATTERNS = ("prefix", "suffix", "ends")  # the caption is of the whole scene: something must be known
 _SHORT_PATTERNS = ("shared", "prefix", "suffix", "ends", "middle", "independent", "images")
 
 
@@ -51,6 +52,9 @@ class TextToVideoConfig:
         caption_dropout: how often the caption is left empty, for guidance.
         short_share: share of the run that learns from pieces of clips.
         short_columns: latent frames of such a piece.
+        window_columns: latent frames that the model makes at once. Of a clip that has more, a scene that goes
+            on, it sees a window of which something is known, and half of the time what stands long before
+            it too, as in a long video. None where all clips are as long as what is made.
         focus_weight: how much more than the rest of the picture what a clip is about counts in the loss at
             first, where the data says where that is. It falls to nothing over the run, since weights
             that depend on the clip bend the prediction while much is still open.
@@ -70,6 +74,7 @@ class TextToVideoConfig:
     caption_dropout: float = 0.1
     short_share: float = 0.25
     short_columns: int = 4
+    window_columns: int | None = None
     focus_weight: float = 0.0
     text_encoder: Path | None = None
     scheduler: SchedulerConfig = field(default_factory=lambda: SchedulerConfig(flow_shift=2.0))
@@ -152,6 +157,17 @@ class Denoising(Objective[LatentBatch]):
         """The canvases of a step. Early in a run most are pieces of clips; images are of all stills."""
         mixture, short = self.config.mixture, self.config.short_columns
         latents, stills, t = batch.latents, batch.stills, batch.latents.shape[2]
+        window = self.config.window_columns
+        if window is not None and t > window:
+            dice = chance.dice(_FOR_WINDOW)
+            if dice.random() < 0.5:
+                weights = {"anchors": 1.0}
+            else:
+                first = int(dice.integers(t - window + 1))
+                latents, stills, t = latents[:, :, first : first + window], None, window
+                extents = [Extent(num_columns=window)] * len(extents)
+                weights = {name: mixture.weights.get(name, 0.0) for name in _WINDOW_PATTERNS}
+            mixture = replace(mixture, weights=weights)
         is_early = chance.progress < self.config.short_share and t % short == 0 and t > short
         if is_early:
             weights = {name: mixture.weights.get(name, 0.0) for name in _SHORT_PATTERNS}

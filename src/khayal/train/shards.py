@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from khayal.errors import InputError, OutputError
-from khayal.train.source import Epochs, FrameBatch, LatentBatch, Passage, Reading
+from khayal.train.source import Epochs, FrameBatch, LatentBatch, Passage, Reading, Source
 
 MANIFEST = "shards.json"
 HELD_IN_MEMORY = 0.25
@@ -183,6 +183,31 @@ class LatentShards:
                 frames_per_column=self._frames_per_column,
                 focus=self._reader.read("focus", clips) if is_focused else None,
             )
+
+
+class InTurn:
+    """Steps of several sources in turn, each with its own shape of batch: a Source.
+
+    Args:
+        turns: which source each step reads, over and over: (0, 0, 1) gives the second a third of them.
+    """
+
+    def __init__(self, sources: Sequence[Source[LatentBatch]], turns: Sequence[int]) -> None:
+        assert set(turns) == set(range(len(sources))), "every source has a turn"
+        self._sources, self._turns = tuple(sources), tuple(turns)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sources))
+
+    def batches(self, reading: Reading) -> Iterator[LatentBatch]:
+        """See `Source`."""
+        rounds, rest = divmod(reading.start, len(self._turns))
+        streams = []
+        for number, source in enumerate(self._sources):
+            start = rounds * self._turns.count(number) + self._turns[:rest].count(number)
+            streams.append(source.batches(replace(reading, start=start)))
+        for step in itertools.count(reading.start):
+            yield next(streams[self._turns[step % len(self._turns)]])
 
 
 @dataclass(frozen=True, kw_only=True)
