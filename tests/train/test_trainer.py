@@ -57,6 +57,8 @@ def test_a_run_ends_by_steps_or_by_minutes() -> None:
     assert config.progress(50, 0.0) == 1.0
     with pytest.raises(InputError, match="no end"):
         replace(config, num_steps=None, minutes=None)
+    with pytest.raises(InputError, match="Micro-batches of 0"):
+        replace(config, micro_batch_size=0)
     with pytest.raises(InputError, match="decays"):
         replace(config, averages=(1.0,))
 
@@ -158,6 +160,19 @@ def test_recomputing_changes_nothing(new_run: NewRun) -> None:
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_micro_batches_train_as_whole_ones(new_run: NewRun, precision: str, tolerance: float) -> None:
+    logs = []
+    for size in (None, 2):
+        folder = new_run(f"by-{size}")
+        config = tiny.transformer(folder, steps=6, precision=precision, matrices="adamw")
+        Trainer(replace(config, micro_batch_size=size), folder / "transformer", QUIET).run()
+        log = read_log(folder / "transformer")
+        logs.append(torch.tensor([[line["loss"], line["gradient_norm"]] for line in log]))
+    torch.testing.assert_close(logs[1], logs[0], rtol=tolerance, atol=0)
+    assert not torch.equal(logs[1], logs[0]), "sums come in another order"
+
+
 def test_of_a_scene_that_goes_on_a_window_is_seen_and_something_of_it_is_known(prepared: Path) -> None:
     (shape,) = tiny.transformer(prepared).objective.args  # type: ignore[attr-defined]
     batch = next(LatentShards(prepared / "encode").batches(Reading(seed=0, batch_size=4, rows=range(4))))
@@ -200,16 +215,16 @@ def test_a_loss_that_is_not_finite_stops_the_run(new_run: NewRun) -> None:
     trainer = Trainer(tiny.transformer(folder, steps=9), folder / "transformer", QUIET)
     step = trainer._step
 
-    def poisoned(batch):
+    def poisoned(batches):
         if trainer.position.step == 4:
-            batch.latents[0, 0, 0, 0, 0] = float("nan")
-        return step(batch)
+            batches[0].latents[0, 0, 0, 0, 0] = float("nan")
+        return step(batches)
 
     trainer._step = poisoned  # type: ignore[method-assign]
     with pytest.raises(KhayalError, match="step 4: loss, gradient_norm is not finite"):
         trainer.run()
     saved = torch.load(folder / "transformer" / "not-finite-step-4-part-0.pt", weights_only=False)
-    assert saved["batch"]["latents"].isnan().sum() == 1
+    assert saved["batches"][0]["latents"].isnan().sum() == 1
     assert [line["step"] for line in read_log(folder / "transformer")] == [0, 1, 2, 3]
     outcome = run("transformer", folder, steps=9, resume=True)  # from step 3, with good data
     assert outcome.is_finished

@@ -66,6 +66,8 @@ class TrainConfig:
         objective: makes the modules and their loss, with fresh weights.
         source: opens the data.
         batch_size: samples in a step, over all processes.
+        micro_batch_size: samples that a process computes at once, an even number; the gradients of a step
+            add up. Fewer take less memory, and stay in the caches of a CPU, which is faster. None: all.
         seed: decides the weights, the order of the data, and all noise.
         precision: of the computing; weights and optimiser are float32 in any case.
         averages: decays of the moving averages of the weights; the last one is exported.
@@ -79,6 +81,7 @@ class TrainConfig:
     objective: Callable[[], Objective[Any]]
     source: Callable[[], Source[Any]]
     batch_size: int
+    micro_batch_size: int | None = None
     num_steps: int | None = None
     minutes: float | None = None
     seed: int = 0
@@ -92,6 +95,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise InputError(f"A batch of {self.batch_size} is not possible", fix="take 1 or more")
+        if self.micro_batch_size is not None and self.micro_batch_size < 1:
+            raise InputError(
+                f"A micro-batch of {self.micro_batch_size} is not possible", fix="take 1 or more"
+            )
         if self.num_steps is None and self.minutes is None:
             raise InputError("The run has no end", fix="give num_steps or minutes (--steps, --minutes)")
         for name, value in (("num_steps", self.num_steps), ("minutes", self.minutes)):

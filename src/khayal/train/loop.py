@@ -63,7 +63,7 @@ class _Pending:
     """A step whose numbers are on their way from the device; `come` says when they are here."""
 
     step: int
-    batch: Any
+    batches: tuple[Any, ...]
     numbers: Tensor
     come: torch.cuda.Event | None
     names: tuple[str, ...]
@@ -130,7 +130,8 @@ class Trainer:
 
     def _run(self, is_asked: threading.Event) -> Outcome:
         begun = self.position
-        batches = Prepared(self.source.batches(self._reading(begun.step)))
+        streams = [self.source.batches(self._reading(begun.step, rows)) for rows in self._rows()]
+        batches = Prepared(zip(*streams, strict=True))
         saved = shown = begun
         pending: _Pending | None = None
         is_stopping = self._is_over()
@@ -170,26 +171,32 @@ class Trainer:
             self.show()
         return Outcome(step=self.position.step, is_finished=self._is_over(), model=model)
 
-    def _step(self, batch: Any) -> _Pending:
+    def _step(self, batches: tuple[Any, ...]) -> _Pending:
         """One step of the optimiser. Its numbers stay on the device until the next one is under way."""
         position, config = self.position, self.config
-        batch = self.objective.to_device(batch, self.processes.device)
-        chance = Chance(
-            seed=config.seed,
-            step=position.step,
-            batch_size=config.batch_size,
-            rows=self.processes.rows(config.batch_size),
-            progress=config.progress(position.step, position.seconds),
-        )
-        score = self.objective(batch, chance)
-        (count,) = self.processes.sum(score.count)
-        (score.total * (self.processes.size / max(count, 1.0))).backward()
-        self.weights.take_gradients()
-        share = share_of_rate(config.optimiser, chance.progress, position.step - position.fresh_since)
+        progress = config.progress(position.step, position.seconds)
+        sums, count = torch.zeros((), device=self.processes.device), 0.0
+        sent = []
+        for batch, rows in zip(batches, self._rows(), strict=True):
+            sent.append(self.objective.to_device(batch, self.processes.device))
+            chance = Chance(
+                seed=config.seed,
+                step=position.step,
+                batch_size=config.batch_size,
+                rows=rows,
+                progress=progress,
+            )
+            score = self.objective(sent[-1], chance)
+            score.total.backward()
+            self.weights.take_gradients()
+            sums = sums + torch.stack([score.total.detach(), *score.parts.values()])
+            count += score.count
+        (count,) = self.processes.sum(count)
+        self.weights.scale_gradients(self.processes.size / max(count, 1.0))
+        share = share_of_rate(config.optimiser, progress, position.step - position.fresh_since)
         norm = self.optimiser.step(share)
         self.weights.refresh()
         self.averages.update()
-        sums = torch.stack([score.total.detach(), *score.parts.values()])
         numbers = torch.cat((self.processes.sum_tensor(sums) / max(count, 1.0), norm.detach()[None]))
         names = ("loss", *score.parts, "gradient_norm")
         come = None
@@ -197,7 +204,7 @@ class Trainer:
             numbers = numbers.to("cpu", non_blocking=True)
             come = torch.cuda.Event()
             come.record()
-        return _Pending(position.step, batch, numbers, come, names, {"rate": share})
+        return _Pending(position.step, tuple(sent), numbers, come, names, {"rate": share})
 
     def _read(self, pending: _Pending | None) -> None:
         """Wait for the numbers of a step, check and log them."""
@@ -212,7 +219,7 @@ class Trainer:
     def _stop_at(self, pending: _Pending, values: dict[str, float]) -> None:
         """Keep what made a number infinite, and say so."""
         path = self.folder / f"not-finite-step-{pending.step}-part-{self.processes.rank}.pt"
-        torch.save({"step": pending.step, "values": values, "batch": vars(pending.batch)}, path)
+        torch.save({"step": pending.step, "values": values, "batches": [*map(vars, pending.batches)]}, path)
         bad = ", ".join(name for name, value in values.items() if not math.isfinite(value))
         raise KhayalError(
             f"Training stopped at step {pending.step}: {bad} is not finite",
@@ -228,7 +235,8 @@ class Trainer:
         if self.processes.is_first:
             state.save_small(self.folder / "small", self.position, {"weights": weights, "average": average})
             model = self.folder / "model"
-            batches = self.source.batches(self._reading(self.position.step))
+            rows = self.processes.rows(self.config.batch_size)
+            batches = self.source.batches(self._reading(self.position.step, rows))
             self.objective.export(model, average, batches)
             previews = self.folder / "previews"
             previews.mkdir(exist_ok=True)
@@ -336,10 +344,14 @@ class Trainer:
                 objective, objective.units(), self.processes, lambda unit: objective.unit_dtype(unit, dtype)
             )
 
-    def _reading(self, start: int) -> Reading:
-        config = self.config
-        rows = self.processes.rows(config.batch_size)
-        return Reading(seed=config.seed, batch_size=config.batch_size, rows=rows, start=start)
+    def _rows(self) -> list[range]:
+        """Which of each batch this process computes, a micro-batch at a time."""
+        mine = self.processes.rows(self.config.batch_size)
+        size = self.config.micro_batch_size or len(mine)
+        return [mine[first : first + size] for first in range(0, len(mine), size)]
+
+    def _reading(self, start: int, rows: range) -> Reading:
+        return Reading(seed=self.config.seed, batch_size=self.config.batch_size, rows=rows, start=start)
 
     def _progress(self) -> float:
         return self.config.progress(self.position.step, self.position.seconds)

@@ -41,10 +41,19 @@ class Weights:
             self._copied.append(self.masters[key])
 
     def take_gradients(self) -> None:
-        """Move the gradients of the copies to the float32 weights."""
+        """Add the gradients of the copies to those of the float32 weights."""
         for parameter, master in zip(self._computing, self._copied, strict=True):
-            master.grad = None if parameter.grad is None else parameter.grad.to(torch.float32)
+            if parameter.grad is None:
+                continue
+            if master.grad is None:
+                master.grad = parameter.grad.to(torch.float32)
+            else:
+                master.grad += parameter.grad
             parameter.grad = None
+
+    def scale_gradients(self, factor: float) -> None:
+        """Multiply the gradients of the float32 weights."""
+        torch._foreach_mul_([m.grad for m in self.masters.values() if m.grad is not None], factor)
 
     @torch.no_grad()
     def refresh(self) -> None:
