@@ -19,7 +19,7 @@ if [ "${GPU:-0}" = 1 ]; then
     AHEAD=${AHEAD:-2400} CLIPS_FRAMES=${CLIPS_FRAMES:-20000}
     MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-4.5} MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-2.5}
     MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-14} MINUTES_REWORDING=${MINUTES_REWORDING:-2} WORDED=${WORDED:-256}
-    BATCH=${BATCH:-256} RATE=${RATE:-5e-3} COMPILED=${COMPILED:-true} SHORT=${SHORT:-0} ENCODERS=${ENCODERS:-4}
+    BATCH=${BATCH:-256} RATE=${RATE:-5e-3} COMPILED=${COMPILED:-true} MICRO=${MICRO:-0} SHORT=${SHORT:-0} ENCODERS=${ENCODERS:-4}
     CROPS=${CROPS:---set batch=32 --set side=128} CAPTIONS=${CAPTIONS:-512} PROBED=${PROBED:-64}
 fi
 RUN=${RUN:-runs/out/embedded}
@@ -33,6 +33,8 @@ MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
 MINUTES_ENCODE=${MINUTES_ENCODE:-60}
 MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-6}
 MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
+MINUTES_ANNEALED=${MINUTES_ANNEALED:-0}      # the transformer goes on at a falling rate, on longer scenes too
+CLIPS_SCENES=${CLIPS_SCENES:-384}            # of which there are so many
 MINUTES_REWORDING=${MINUTES_REWORDING:-20}   # the text encoder learns on for the transformer as it is then
 MINUTES_DECODER=${MINUTES_DECODER:-0}   # the decoder alone learns on; the transformer's export takes it
 BATCH=${BATCH:-32}
@@ -44,6 +46,7 @@ WORDED=${WORDED:-64}        # captions in a step of rewording
 PROBED=${PROBED:-10}        # clips in a step of the probe
 ENCODERS=${ENCODERS:-1}     # processes that encode
 COMPILED=${COMPILED:-false}
+MICRO=${MICRO:-2}           # canvases that are computed at once; 0: all of a step
 FOCUS=${FOCUS:-4}           # how much more actors weigh in the loss at first
 SHORT=${SHORT:-0.25}        # share of the run that learns from pieces of clips
 MINUTES_PROBE=${MINUTES_PROBE:-0}
@@ -142,8 +145,15 @@ fi
 [ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
 train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" --set rate="$RATE" \
     --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
-    --set short="$SHORT" ${FROM:+--start "$FROM"}
+    --set short="$SHORT" --set micro="$MICRO" ${FROM:+--start "$FROM"}
 MODEL=$RUN/transformer/model
+if [ "$MINUTES_ANNEALED" != 0 ]; then
+    finished scenes || { OMP_NUM_THREADS=1 train_stage scenes --set workers="$WORKERS" \
+        --set clips="$(clips "$CLIPS_SCENES")"; }
+    train_stage annealed --minutes "$(scaled "$MINUTES_ANNEALED")" --set batch="$BATCH" --set dials="$DIALS" \
+        --set compiled="$COMPILED" --set micro="$MICRO" --start "$MODEL"
+    MODEL=$RUN/annealed/model
+fi
 if [ "$MINUTES_REWORDING" != 0 ]; then
     train_stage rewording --minutes "$(scaled "$MINUTES_REWORDING")" --set batch="$WORDED" --set model="$MODEL" \
         --set dials="$DIALS"

@@ -96,9 +96,7 @@ class TrainConfig:
         if self.batch_size < 1:
             raise InputError(f"A batch of {self.batch_size} is not possible", fix="take 1 or more")
         if self.micro_batch_size is not None and self.micro_batch_size < 1:
-            raise InputError(
-                f"A micro-batch of {self.micro_batch_size} is not possible", fix="take 1 or more"
-            )
+            raise InputError(f"Micro-batches of {self.micro_batch_size} cannot be", fix="take 1 or more")
         if self.num_steps is None and self.minutes is None:
             raise InputError("The run has no end", fix="give num_steps or minutes (--steps, --minutes)")
         for name, value in (("num_steps", self.num_steps), ("minutes", self.minutes)):
