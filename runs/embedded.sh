@@ -58,7 +58,12 @@ SLICE=${SLICE:-}            # minutes after which this call stops, to be run aga
 scaled() { python3 -c "print(max(1e-3, $1 * $SCALE))"; }
 clips() { python3 -c "print(max(16, round($1 * min(1, $SCALE))))"; }
 left() { python3 -c "print(max(0.05, $SLICE - $SECONDS / 60))"; }
-stage() { echo "— $1, after $SECONDS s" >&2; khayal train "recipes.embedded:$1" --out "$RUN" "${@:2}"; }
+stage() {
+    echo "— $1, after $SECONDS s" >&2
+    local recipe=embedded
+    [[ $1 == probe* ]] && recipe=probe
+    khayal train "recipes.$recipe:$1" --out "$RUN" "${@:2}"
+}
 finished() { [ -f "$RUN/$1.done" ]; }
 train_stage() {
     finished "$1" && return

@@ -36,7 +36,7 @@ def open_probe(folder: Path = SHIPPED) -> Probe:
     where = folder / "config.json"
     if not where.is_file():
         raise CheckpointError(
-            f"There is no probe in “{folder}”", fix="train one with: khayal train recipes.embedded:probe"
+            f"There is no probe in “{folder}”", fix="train one with: khayal train recipes.probe:probe"
         )
     data: dict[str, Any] = json.loads(where.read_text(encoding="utf-8"))
     fields_of: Any = {key: tuple(x) if isinstance(x, list) else x for key, x in data.items()}
