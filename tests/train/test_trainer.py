@@ -150,6 +150,29 @@ def test_averages_follow_the_weights(new_run: NewRun) -> None:
     assert 0 < (average - first).norm() <= (now - first).norm()
 
 
+def test_what_is_exported_can_be_a_part_of_the_way(new_run: NewRun) -> None:
+    first, keys = new_run("first"), ["transformer.proj_out.weight", "text_encoder.shared.weight"]
+    run("transformer", first, steps=3)
+    trained = {}
+    for start in (first / "transformer" / "model", first / "transformer" / "small"):
+        for share in (1.0, 0.25):
+            folder = new_run(f"{start.name}-{share}")
+            config = replace(tiny.transformer(folder, steps=6), interpolation=share, averages=(0.0,))
+            config = replace(config, optimiser=replace(config.optimiser, learning_rate=0.03))
+            trainer = Trainer(config, folder / "transformer", replace(QUIET, start=start))
+            before = {key: value.clone() for key, value in trainer.averages.state(0.0).items()}
+            trainer.run()
+            trained[share] = trainer.objective.exported(folder / "transformer" / "model")
+        for key in keys:
+            moved = trained[1.0][key] - before[key]
+            assert moved.abs().max() > 0.01, "two parts of bfloat16 can be told apart"
+            torch.testing.assert_close(trained[0.25][key], before[key] + 0.25 * moved, atol=1e-3, rtol=1e-2)
+    with pytest.raises(InputError, match="nothing to interpolate"):
+        Trainer(config, new_run("without") / "transformer", QUIET)
+    with pytest.raises(InputError, match="interpolation"):
+        replace(config, interpolation=1.5)
+
+
 def test_recomputing_changes_nothing(new_run: NewRun) -> None:
     losses = []
     for name in ("kept", "recomputed"):

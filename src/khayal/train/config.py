@@ -71,6 +71,8 @@ class TrainConfig:
         seed: decides the weights, the order of the data, and all noise.
         precision: of the computing; weights and optimiser are float32 in any case.
         averages: decays of the moving averages of the weights; the last one is exported.
+        interpolation: how far the exported weights go from those of --start to the trained ones. What was
+            learned from few clips is often best a part of the way (WiSE-FT, arXiv:2109.01903).
         is_recomputed: compute each block again in the backward pass instead of keeping its activations.
         is_compiled: compile each block (torch.compile).
 
@@ -88,6 +90,7 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     averages: tuple[float, ...] = (0.999, 0.9997)
+    interpolation: float = 1.0
     keeping: KeepingConfig = field(default_factory=KeepingConfig)
     is_recomputed: bool = False
     is_compiled: bool = False
@@ -102,6 +105,8 @@ class TrainConfig:
         for name, value in (("num_steps", self.num_steps), ("minutes", self.minutes)):
             if value is not None and not value > 0:
                 raise InputError(f"{name} cannot be {value:g}", fix="give more than 0")
+        if not 0 < self.interpolation <= 1:
+            raise InputError(f"interpolation cannot be {self.interpolation:g}", fix="give a share up to 1")
         if not self.averages or not all(0 <= decay < 1 for decay in self.averages):
             raise InputError(f"Averages of {self.averages} are not possible", fix="give decays below 1")
 

@@ -91,6 +91,12 @@ class Trainer:
         self.config, self.folder = config, folder
         self.sitting = sitting or Sitting()
         self.processes = join_processes(self.sitting.device)
+        if config.interpolation < 1 and self.sitting.start is None:
+            raise InputError(
+                "There is nothing to interpolate with",
+                why=f"the exported weights are to be {config.interpolation:g} of the way from others",
+                fix="say from which: --start DIR",
+            )
         if config.batch_size % self.processes.size:
             raise InputError(
                 f"A batch of {config.batch_size} cannot be shared by {self.processes.size} processes",
@@ -237,7 +243,7 @@ class Trainer:
             model = self.folder / "model"
             rows = self.processes.rows(self.config.batch_size)
             batches = self.source.batches(self._reading(self.position.step, rows))
-            self.objective.export(model, average, batches)
+            self.objective.export(model, self._interpolated(average), batches)
             previews = self.folder / "previews"
             previews.mkdir(exist_ok=True)
             name = previews / f"step-{self.position.step:08d}"
@@ -245,6 +251,26 @@ class Trainer:
                 if self._journal is not None:
                     self._journal.say(f"Preview: {path}")
         self.processes.wait()
+
+    def _interpolated(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights a part of the way from where the run started."""
+        share, start = self.config.interpolation, self.sitting.start
+        if share == 1 or start is None:
+            return weights
+        before = self._exported(start) if _is_model(start) else state.load_small(start)[1]["average"]
+        return {key: torch.lerp(before[key].to(weight), weight, share) for key, weight in weights.items()}
+
+    def _exported(self, model: Path) -> dict[str, Tensor]:
+        """The weights of a model that this stage exported."""
+        weights = self.objective.exported(model)
+        odd = sorted(set(weights) ^ set(self.weights.masters))
+        if odd:
+            raise InputError(
+                f"The model in “{model}” does not fit the recipe",
+                why=f"only one of them has “{odd[0]}”",
+                fix="use the recipe that it was made with",
+            )
+        return weights
 
     def _save(self, name: str = "") -> None:
         """A full checkpoint, and the oldest ones away; one with a name of its own stays beside them."""
@@ -278,15 +304,8 @@ class Trainer:
             small = self.sitting.start
         if found:
             self._restore(self._where_to_go_on(found[-1]))
-        elif (small / "config.json").exists() or (small / "model_index.json").exists():
-            weights = self.objective.exported(small)
-            odd = sorted(set(weights) ^ set(self.weights.masters))
-            if odd:
-                raise InputError(
-                    f"The model in “{small}” does not fit the recipe",
-                    why=f"only one of them has “{odd[0]}”",
-                    fix="use the recipe that it was made with",
-                )
+        elif _is_model(small):
+            weights = self._exported(small)
             self.weights.restore_whole(weights)
             for decay in self.config.averages:
                 self.averages.restore_whole(decay, weights)
@@ -378,6 +397,11 @@ class Trainer:
 
     def _minutes_since(self, earlier: Position) -> float:
         return (self.position.seconds - earlier.seconds) / 60
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder is a model that a stage exported; else it is a small checkpoint."""
+    return (folder / "config.json").exists() or (folder / "model_index.json").exists()
 
 
 @contextmanager
