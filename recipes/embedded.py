@@ -255,7 +255,7 @@ def transformer(
 ) -> TrainConfig:
     """The transformer, a token for every latent; patches of 2×2, a quarter of the tokens, suit a CPU better.
 
-    Two CPU cores see 3.0 canvases a second two at a time, 3.3 one at a time, and 2.0 sixteen at a time. A
+    Two CPU cores see 3.0 canvases a second two at a time, 2.8 one at a time, and 2.0 sixteen at a time. A
     GPU wants all of a step at once: micro=0.
 
     With those, over 200 steps of 8 clips, on the same batches and noise, the last 20 losses were 0.44 for
