@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from recipes.embedded import DIALS, FPS, SECONDS, SIDE
 
 from khayal.evaluate.labels import PROBE, labels_of
 from khayal.train.config import OptimiserConfig, TrainConfig
@@ -23,8 +24,6 @@ from khayal.world.draw import Request
 from khayal.world.truth import Truth
 from khayal.world.workers import in_order
 
-FPS, SECONDS, SIDE = 12, 4.0, 128
-DIALS = "1233"
 PROBE_SEED = 1000
 """Another seed than the model's: the probe that scores has seen none of its clips."""
 

@@ -19,23 +19,18 @@ import khayal
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.cli.train import train
 from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
-from khayal.model.chunk_autoencoder import ChunkAutoencoder, ChunkAutoencoderConfig
-from khayal.model.wan_autoencoder import WanAutoencoder, WanAutoencoderConfig
 from khayal.train import log, text_to_video
 from khayal.train.chance import Chance
-from khayal.train.compression import Compression, CompressionConfig, charbonnier, coarse, scaled
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
 from khayal.train.loop import Sitting, Trainer
 from khayal.train.loss import NUM_ANCHORS, Mixture
 from khayal.train.optimiser import Muon, Optimiser, share_of_rate
-from khayal.train.parts import load_part, save_part
 from khayal.train.preparing import TokenizerConfig
 from khayal.train.recipe import call_recipe, find_recipe
-from khayal.train.shards import Crops, FrameShards, LatentShards
+from khayal.train.shards import LatentShards
 from khayal.train.source import Reading
 from khayal.train.text_to_video import TextToVideo
-from khayal.train.weights import Weights
 
 QUIET = Sitting(is_shown=False)
 NewRun = Callable[..., Path]
@@ -198,10 +193,21 @@ def test_micro_batches_train_as_whole_ones(new_run: NewRun, precision: str, tole
 
 def test_of_a_scene_that_goes_on_a_window_is_seen_and_something_of_it_is_known(prepared: Path) -> None:
     (shape,) = tiny.transformer(prepared).objective.args  # type: ignore[attr-defined]
-    batch = next(LatentShards(prepared / "encode").batches(Reading(seed=0, batch_size=4, rows=range(4))))
-    weights = {"shared": 1.0, "prefix": 1.0}
-    for window, sizes in ((None, {4}), (4, {4}), (2, {2, NUM_ANCHORS + 2})):  # the clips have four columns
-        objective = TextToVideo(replace(shape, window_columns=window, mixture=Mixture(weights=weights)))
+    clips = next(LatentShards(prepared / "encode").batches(Reading(seed=0, batch_size=4, rows=range(4))))
+    scenes = replace(clips, latents=clips.latents.repeat(1, 1, 3, 1, 1))
+    some, none = {"shared": 1.0, "prefix": 1.0}, {"shared": 1.0}
+    with_anchors = NUM_ANCHORS + 2
+    for batch, window, weights, sizes in (  # clips have four columns, scenes twelve
+        (clips, None, some, {4}),
+        (clips, 4, some, {4}),
+        (clips, 2, some, {2, with_anchors}),
+        (scenes, 2, some, {2, with_anchors}),
+        (scenes, 2, none, {with_anchors}),
+    ):
+        mixture = Mixture(weights=weights)
+        # scenes are not cut into short pieces either, of which nothing might be known
+        short = 1.0 if window == 2 else 0.0
+        objective = TextToVideo(replace(shape, window_columns=window, mixture=mixture, short_share=short))
         seen: list[int] = []
         objective.transformer.register_forward_pre_hook(
             lambda _, given, seen=seen: seen.append(given[0].shape[2])
@@ -211,6 +217,8 @@ def test_of_a_scene_that_goes_on_a_window_is_seen_and_something_of_it_is_known(p
             score = objective(objective.to_device(batch, torch.device("cpu")), chance)
             assert seen[-1] != 2 or score.count <= 4, "of each clip one of two columns is known"
         assert set(seen) == sizes
+    with pytest.raises(InputError, match="A window of 1"):
+        replace(shape, window_columns=1)
 
 
 def test_the_exported_model_is_a_checkpoint(new_run: NewRun) -> None:
@@ -295,126 +303,6 @@ def test_the_console_gets_a_line_now_and_then(
     with log.Journal(tmp_path, start=0, tensorboard=False) as journal:
         journal.step(3, {"loss": 1.5, "samples_per_second": 20.0, "seconds": 60.0}, 0.25)
     assert capsys.readouterr().err == "step 3  loss 1.5000  20.0/s  25.0%, about 3 min left\n"
-
-
-def test_the_autoencoder_learns_and_its_latents_are_measured(prepared: Path) -> None:
-    told = read_log(prepared / "autoencoder")
-    assert told[-1]["loss"] < told[0]["loss"]
-    assert {"fine", "coarse", "motion", "latents", "psnr"} <= told[0].keys()
-    config = json.loads((prepared / "autoencoder" / "model" / "config.json").read_text())
-    assert len(config["latents_mean"]) == len(config["latents_std"]) == 4
-    assert (prepared / "autoencoder" / "previews" / "step-00000012.png").exists()
-
-
-def test_a_decoder_learns_on_while_the_latents_stay(prepared: Path) -> None:
-    config = tiny.autoencoder(prepared, steps=6)
-    before = load_part(prepared / "autoencoder" / "model", "vae", torch.float32)
-    shape = CompressionConfig(decoder_of=prepared / "autoencoder" / "model")
-    decoder = replace(config, objective=partial(Compression, shape))
-    Trainer(decoder, prepared / "decoder", QUIET).run()
-    after = load_part(prepared / "decoder" / "model", "vae", torch.float32)
-    assert after.config == before.config
-    same = {k: torch.equal(v, before.state_dict()[k]) for k, v in after.state_dict().items()}
-    assert all(value for key, value in same.items() if key.startswith("encoder."))
-    assert not any(
-        v for key, v in same.items() if key.startswith("decoder.") and key.endswith("conv1.weight")
-    )
-
-
-def test_a_causal_autoencoder_is_trained_and_encodes_with(prepared: Path, tmp_path: Path) -> None:
-    statistics = {"latents_mean": (0.0,) * 4, "latents_std": (1.0,) * 4}
-    patched = {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
-    shape = WanAutoencoderConfig(
-        base_dim=4, z_dim=4, num_res_blocks=1, scale_factor_spatial=16, **statistics, **patched
-    )
-    config = replace(
-        tiny.autoencoder(prepared, steps=8),
-        objective=partial(Compression, CompressionConfig(autoencoder=shape)),
-        source=lambda: FrameShards(prepared / "frames", Crops(num_frames=9, side=16)),
-    )
-    Trainer(config, tmp_path / "autoencoder", QUIET).run()
-    told = read_log(tmp_path / "autoencoder")
-    assert told[-1]["loss"] < told[0]["loss"]
-    learned = load_part(tmp_path / "autoencoder" / "model", "vae", torch.float32)
-    assert isinstance(learned, WanAutoencoder)
-    fresh = config.objective().autoencoder.state_dict()
-    assert not any(
-        torch.equal(value, fresh[key]) for key, value in learned.state_dict().items() if "conv1" in key
-    )
-    assert learned.config.latents_std != shape.latents_std, "they were measured"
-    frames = FrameShards(prepared / "frames", Crops(num_frames=13, side=32))
-    crops = next(frames.batches(Reading(seed=0, start=0, batch_size=2, rows=range(2)))).frames
-    latents = learned.encode(scaled(crops))
-    assert latents.shape == (2, 4, 4, 2, 2)
-
-
-def test_a_causal_autoencoder_learns_the_latents_of_another(prepared: Path, tmp_path: Path) -> None:
-    teacher = tmp_path / "teacher"
-    torch.manual_seed(0)
-    other = ChunkAutoencoder(
-        ChunkAutoencoderConfig(
-            latent_channels=4, widths=(8, 8, 12), encoder_depths=(1, 0, 1), decoder_depths=(0, 0, 1)
-        )
-    )
-    save_part(teacher, other)
-    patched = {"is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12}
-    shape = WanAutoencoderConfig(
-        base_dim=4,
-        z_dim=4,
-        num_res_blocks=1,
-        scale_factor_spatial=16,
-        latents_mean=(0.0,) * 4,
-        latents_std=(1.0,) * 4,
-        **patched,
-    )
-    learns = CompressionConfig(autoencoder=shape, latents_of=teacher, latent_weight=1.0)
-    config = replace(
-        tiny.autoencoder(prepared, steps=12),
-        objective=partial(Compression, learns),
-        source=lambda: FrameShards(prepared / "frames", Crops(num_frames=9, side=16)),
-    )
-    Trainer(config, tmp_path / "autoencoder", QUIET).run()
-    learned = load_part(tmp_path / "autoencoder" / "model", "vae", torch.float32)
-    assert learned.config.latents_std == shape.latents_std, "its latents have the other's statistics"
-    frames = FrameShards(prepared / "frames", Crops(num_frames=9, side=32))
-    crops = scaled(next(frames.batches(Reading(seed=0, start=0, batch_size=4, rows=range(4)))).frames)
-    wanted = torch.cat([other.encode(part) for part in crops.split([1, 8], dim=2)], dim=2)
-    fresh = config.objective().autoencoder
-    assert (learned.encode(crops) - wanted).square().mean() < (fresh.encode(crops) - wanted).square().mean()
-
-
-def test_latents_of_another_are_for_a_causal_autoencoder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="The latents of another autoencoder cannot be learned here"):
-        CompressionConfig(latents_of=tmp_path)
-
-
-def test_kernels_are_muons_too(prepared: Path) -> None:
-    objective = tiny.autoencoder(prepared).objective()
-    kernels = [key for key, p in objective.named_parameters() if p.ndim == 4]
-    last = len(objective.autoencoder.decoder.high) - 1
-    ends = {"autoencoder.encoder.0.weight", f"autoencoder.decoder.high.{last}.weight"}
-    assert {key for key in kernels if not objective.is_matrix(key)} == ends
-    weights = Weights(objective, torch.float32)
-    optimiser = Optimiser(OptimiserConfig(), weights.masters, objective.is_matrix)
-    before = {key: weights.masters[key].detach().clone() for key in kernels}
-    for master in weights.masters.values():
-        master.grad = torch.randn_like(master)
-    optimiser.step(1.0)
-    state = optimiser.state()
-    for key in kernels:
-        moved = (weights.masters[key] - before[key]).detach()
-        assert moved.abs().max() > 0, "the matrix that Muon moves is the kernel itself"
-        assert ("momentum_buffer" in state[key]) == (key not in ends)
-
-
-def test_terms_of_the_reconstruction() -> None:
-    error = torch.full((1, 3, 2, 16, 16), 0.5)
-    assert charbonnier(error, 1e-2) == pytest.approx(0.4901, abs=1e-4)
-    assert coarse(error, 1e-2) == pytest.approx(3 * 0.4901, abs=1e-3)
-    assert charbonnier(torch.zeros(3), 1e-2) == 0
-    checkers = torch.ones(1, 3, 1, 16, 16)
-    checkers[..., ::2] = -1
-    assert coarse(checkers, 1e-2) == pytest.approx(0, abs=1e-6)
 
 
 def test_recipes_are_found_by_module_and_by_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

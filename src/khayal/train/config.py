@@ -66,8 +66,9 @@ class TrainConfig:
         objective: makes the modules and their loss, with fresh weights.
         source: opens the data.
         batch_size: samples in a step, over all processes.
-        micro_batch_size: samples that a process computes at once, an even number; the gradients of a step
-            add up. Fewer take less memory, and stay in the caches of a CPU, which is faster. None: all.
+        micro_batch_size: samples that a process computes at once; the gradients of a step add up. Fewer take
+            less memory, and stay in the caches of a CPU, which is faster. Of an odd number, one has no
+            neighbour for what joins two samples. None: all of a step.
         seed: decides the weights, the order of the data, and all noise.
         precision: of the computing; weights and optimiser are float32 in any case.
         averages: decays of the moving averages of the weights; the last one is exported.

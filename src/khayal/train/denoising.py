@@ -62,6 +62,9 @@ class TextToVideoConfig:
             it learns too.
         scheduler, defaults: how the exported model is sampled when nobody says otherwise.
         prompts: what previews show.
+
+    Raises:
+        InputError: a window of which nothing could be known.
     """
 
     transformer: TransformerConfig
@@ -79,6 +82,14 @@ class TextToVideoConfig:
     text_encoder: Path | None = None
     scheduler: SchedulerConfig = field(default_factory=lambda: SchedulerConfig(flow_shift=2.0))
     prompts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.window_columns is not None and self.window_columns < 2:
+            raise InputError(
+                f"A window of {self.window_columns} latent frames cannot be learned from",
+                why="something of it has to be known",
+                fix="take 2 or more",
+            )
 
     @property
     def text_length(self) -> int:
@@ -157,18 +168,19 @@ class Denoising(Objective[LatentBatch]):
         """The canvases of a step. Early in a run most are pieces of clips; images are of all stills."""
         mixture, short = self.config.mixture, self.config.short_columns
         latents, stills, t = batch.latents, batch.stills, batch.latents.shape[2]
-        window = self.config.window_columns
-        if window is not None and t > window:
+        window = self.config.window_columns or t
+        is_scene = t > window
+        if is_scene:
             dice = chance.dice(_FOR_WINDOW)
-            if dice.random() < 0.5:
-                weights = {"anchors": 1.0}
-            else:
-                first = int(dice.integers(t - window + 1))
-                latents, stills, t = latents[:, :, first : first + window], None, window
-                extents = [Extent(num_columns=window)] * len(extents)
-                weights = {name: mixture.weights.get(name, 0.0) for name in _WINDOW_PATTERNS}
+            weights = {name: mixture.weights.get(name, 0.0) for name in _WINDOW_PATTERNS}
+            length = window
+            if dice.random() < 0.5 or not any(weights.values()):
+                weights, length = {"anchors": 1.0}, min(t, 2 * window)  # half of it is the window
+            first = int(dice.integers(t - length + 1))
+            latents, stills, t = latents[:, :, first : first + length], None, length
+            extents = [Extent(num_columns=length)] * len(extents)
             mixture = replace(mixture, weights=weights)
-        is_early = chance.progress < self.config.short_share and t % short == 0 and t > short
+        is_early = chance.progress < self.config.short_share and t % short == 0 and t > short and not is_scene
         if is_early:
             weights = {name: mixture.weights.get(name, 0.0) for name in _SHORT_PATTERNS}
             mixture = replace(mixture, weights=weights if sum(weights.values()) else {"shared": 1.0})
