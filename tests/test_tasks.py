@@ -27,7 +27,7 @@ from khayal.tasks import (
     StoryboardRequest,
     plan,
 )
-from khayal.tasks.draft import FARTHEST_ANCHOR, SHOT_GAP
+from khayal.tasks.draft import FARTHEST_ANCHOR, NUM_ANCHORS, SHOT_GAP
 from khayal.tasks.shots import shots_of
 from khayal.timeline import Timeline
 
@@ -315,13 +315,16 @@ def test_a_minute_is_window_after_window():
     planned = plan(GenerateRequest(prompt="a ball", seconds=60), on(OWN))
     assert planned.num_frames == 720
     first, *middle, last = tables(planned)
-    assert set(middle) == {"aakkKFFFFFFFFf"}, "the last chunk is shown from the next window"
+    assert set(middle) == {"aaakkKFFFFFFFFf", "aaaakkKFFFFFFFFf"}, "the last chunk is shown from the next window"
     assert (first[-1], last[-1]) == ("f", "F")
-    assert max(len(sketch.columns) for sketch in planned.canvases) <= 12 + 2
+    assert max(len(sketch.columns) for sketch in planned.canvases) <= 12 + NUM_ANCHORS
     assert len(planned.canvases) <= 21
     for number, sketch in enumerate(planned.canvases[1:], start=1):
-        anchors, tail = sketch.columns[:2], sketch.columns[2:5]
-        assert {c.source.index for c in anchors} == {0}
+        known = [c for c in sketch.columns if c.is_known]
+        anchors, tail = known[:-3], known[-3:]
+        places = [0, 2, 4, 6][: len(anchors)]
+        assert [c.source for c in anchors] == [Made(index=0, first_frame=4 * p, num_frames=4) for p in places]
+        assert len(anchors) == (3 if number == 1 else NUM_ANCHORS), "the last one is in the second window's tail"
         assert {c.source.index for c in tail} == {number - 1}
         positions = [c.position for c in sketch.columns]
         assert positions == sorted(positions)

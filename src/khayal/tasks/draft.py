@@ -1,7 +1,7 @@
 """From stretches of time to canvases: windows with known tails, anchors, and what is known on both sides.
 
 A *window* is as many columns as a model makes at once. A longer stretch is made window after window: the
-last columns of one are known in the next, and so are two *anchors* from the first, against drift. In a
+last columns of one are known in the next, and so are *anchors* from the first, against drift. In a
 stretch that has only an end (backward), windows are made from the last to the first.
 
 Where a canvas begins with known frames of the one before, two kinds of autoencoder differ. Chunks stand
@@ -18,7 +18,9 @@ from khayal.tasks.plan import Basis, Column, Made, Media, Pin, Plan, Sketch, Sou
 from khayal.tasks.request import Request
 from khayal.timeline import shares
 
-NUM_ANCHORS = 2
+NUM_ANCHORS = 4
+"""Columns of the first window that later ones see, evenly from its beginning to its end. With its first half
+alone (two of them) an actor that has moved on is imagined again where it stood."""
 NUM_KEYS, NUM_SHOTS = 2, 3
 """Columns of an earlier shot that a later one sees, and of how many shots before it."""
 SHOT_GAP = 24
@@ -236,7 +238,7 @@ class Draft:
         return columns[place].num_frames
 
     def _anchors(self, canvas: int, distance: int) -> list[Column]:
-        """Two columns of the first window, `distance` columns before this one begins."""
+        """Columns of the first window, `distance` columns before this one begins."""
         num_columns = len(self.sketches[canvas].strip)
         anchors: list[Column] = []
         for place in sorted({index * num_columns // NUM_ANCHORS for index in range(NUM_ANCHORS)}):
