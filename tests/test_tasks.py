@@ -346,6 +346,13 @@ def test_long_extensions_on_every_side():
     backward = plan(ExtendRequest(clip="c", seconds=60, backward=True), on(OWN, 48))
     numbers = [p for p in backward.passages if isinstance(p, int)]
     assert numbers == sorted(numbers, reverse=True), "the last is made first"
+    for number, sketch in enumerate(backward.canvases[1:], start=1):
+        anchors = [c for c in sketch.columns if c.is_aside]
+        assert {c.source.index for c in anchors} == {0}, "the first that was made is what the clip begins with"
+        behind = [c.position for c in anchors]
+        assert sketch.strip[-1].position < behind[0] and len(behind) == len(set(behind))
+        assert behind[-1] - sketch.strip[0].position < FARTHEST_ANCHOR + NUM_ANCHORS
+        assert len(anchors) == NUM_ANCHORS if number > 1 else anchors
     assert backward.num_frames == 720 + 48
     assert tables(backward)[0].endswith("kkkk")
     assert tables(backward)[1].endswith("FKkk")

@@ -165,7 +165,7 @@ class Draft:
                 strip.add_after(stretch.after, num_after)
             asides = list(self.seen)
             if number:
-                asides += self._anchors(made[0], start)
+                asides += self._anchors(made[0], start, len(strip.columns))
             asides += strip.keyframes(stretch, first=done, share=share, reach=self.window)
             done += share
             made.append(self._add(strip, asides))
@@ -177,7 +177,7 @@ class Draft:
             stretch.num_frames, last=self.window - self.context, earlier=self.window - self.tail
         )
         made: list[int] = []
-        left = stretch.num_frames
+        left, behind = stretch.num_frames, 0
         for number, share in enumerate(counts):
             after = stretch.after if number == 0 else self.frames_of(made[-1])
             strip = _Strip(self, [])
@@ -188,7 +188,11 @@ class Draft:
             if isinstance(after, Made) and not timeline.is_causal:
                 shown = self._hide(after.index, last=False)
                 strip.columns[share] = replace(strip.columns[share], is_shown=True, num_frames=shown)
-            made.append(self._add(strip, list(self.seen)))
+            asides = list(self.seen)
+            if number:
+                behind += share
+                asides += self._anchors(made[0], -behind, len(strip.columns))
+            made.append(self._add(strip, asides))
         return made[::-1]
 
     def _contexts(self, stretch: Stretch) -> tuple[int, int]:
@@ -237,14 +241,17 @@ class Draft:
         self.sketches[number] = replace(self.sketches[number], columns=tuple(columns))
         return columns[place].num_frames
 
-    def _anchors(self, canvas: int, distance: int) -> list[Column]:
-        """Columns of the first window, `distance` columns before this one begins."""
-        num_columns = len(self.sketches[canvas].strip)
+    def _anchors(self, first: int, distance: int, num_columns: int) -> list[Column]:
+        """Columns of the first window, `distance` columns before a strip (behind it: below 0), not in it."""
+        num_first = len(self.sketches[first].strip)
         anchors: list[Column] = []
-        for place in sorted({index * num_columns // NUM_ANCHORS for index in range(NUM_ANCHORS)}):
-            if place < distance:  # else it stands in the tail already
-                position = float(max(place - distance, len(anchors) - FARTHEST_ANCHOR))
-                anchors.append(replace(self._made(canvas, place), position=position, is_aside=True))
+        for place in sorted({index * num_first // NUM_ANCHORS for index in range(NUM_ANCHORS)}):
+            position = place - distance
+            if 0 <= position < num_columns:
+                continue
+            order = len(anchors)
+            position = min(max(position, order - FARTHEST_ANCHOR), order + FARTHEST_ANCHOR)
+            anchors.append(replace(self._made(first, place), position=float(position), is_aside=True))
         return anchors
 
     def _add(self, strip: _Strip, asides: list[Column]) -> int:
