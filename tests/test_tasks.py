@@ -315,7 +315,7 @@ def test_a_minute_is_window_after_window():
     planned = plan(GenerateRequest(prompt="a ball", seconds=60), on(OWN))
     assert planned.num_frames == 720
     first, *middle, last = tables(planned)
-    assert set(middle) == {"aaakkKFFFFFFFFf", "aaaakkKFFFFFFFFf"}, "the last chunk is shown from the next window"
+    assert set(middle) == {"aaakkKFFFFFFFFf", "aaaakkKFFFFFFFFf"}, "the last chunk is shown by the next"
     assert (first[-1], last[-1]) == ("f", "F")
     assert max(len(sketch.columns) for sketch in planned.canvases) <= 12 + NUM_ANCHORS
     assert len(planned.canvases) <= 21
@@ -324,7 +324,7 @@ def test_a_minute_is_window_after_window():
         anchors, tail = known[:-3], known[-3:]
         places = [0, 2, 4, 6][: len(anchors)]
         assert [c.source for c in anchors] == [Made(index=0, first_frame=4 * p, num_frames=4) for p in places]
-        assert len(anchors) == (3 if number == 1 else NUM_ANCHORS), "the last one is in the second window's tail"
+        assert len(anchors) == (3 if number == 1 else NUM_ANCHORS), "one is in the tail"
         assert {c.source.index for c in tail} == {number - 1}
         positions = [c.position for c in sketch.columns]
         assert positions == sorted(positions)
@@ -348,9 +348,10 @@ def test_long_extensions_on_every_side():
     assert numbers == sorted(numbers, reverse=True), "the last is made first"
     for number, sketch in enumerate(backward.canvases[1:], start=1):
         anchors = [c for c in sketch.columns if c.is_aside]
-        assert {c.source.index for c in anchors} == {0}, "the first that was made is what the clip begins with"
+        assert {c.source.index for c in anchors} == {0}, "of the first that was made"
         behind = [c.position for c in anchors]
-        assert sketch.strip[-1].position < behind[0] and len(behind) == len(set(behind))
+        assert sketch.strip[-1].position < behind[0]
+        assert len(behind) == len(set(behind))
         assert behind[-1] - sketch.strip[0].position < FARTHEST_ANCHOR + NUM_ANCHORS
         assert len(anchors) == NUM_ANCHORS if number > 1 else anchors
     assert backward.num_frames == 720 + 48
