@@ -113,8 +113,9 @@ DEFAULTS = Defaults(
     seconds=SECONDS,
     size=(SIDE, SIDE),
     steps=6,
-    guidance=(2.0,),
+    guidance=(3.0,),
     history_guidance_from=0.8,
+    window_guidance=1.0,
     text_length=TEXT_LENGTH,
     trained_sizes=((SIDE, SIDE),),
 )

@@ -1,5 +1,7 @@
 """Every task on both kinds of autoencoder: what is known comes back unchanged, and windows fit together."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +158,22 @@ def test_windows_come_one_after_the_other_and_can_be_resumed(kind, studio_of, tm
     again = make().frames
     assert told.count("denoise") == 2 + len(finished) - 1, "only what is missing is made, step by step"
     assert np.array_equal(whole, again)
+
+
+def test_a_window_that_goes_on_has_its_own_guidance_unless_the_user_gives_one(tmp_path, rollouts):
+    make_untrained(tmp_path / "chunk")
+    file = tmp_path / "chunk" / "khayal.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"window_guidance": 1.0}))
+    studio = khayal.open(file.parent, device="cpu", dtype="float32")
+    given = {"size": SIZE, "steps": 2, "seed": 3}
+    given |= {"seconds": second(studio, 40), "window_seconds": second(studio, 24)}
+    clips = [studio.generate("a ball", **given), studio.generate("a ball", guidance=4, **given)]
+    assert [clip.details["window_guidance"] for clip in clips] == [(1.0,), (4.0,)]
+    own, asked = rollouts
+    assert torch.equal(own.latents(0), asked.latents(0))
+    assert not torch.equal(own.latents(1), asked.latents(1))
+    tail = [column.is_known for column in own.plan.canvases[1].columns]
+    assert torch.equal(own.latents(1)[:, :, tail], asked.latents(1)[:, :, tail])
 
 
 @pytest.mark.parametrize("is_steadied", [False, True])

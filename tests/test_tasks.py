@@ -363,6 +363,28 @@ def test_long_extensions_on_every_side():
     assert not any("k" in row.lower()[8:] for row in tables(connected)[:-1])
 
 
+@pytest.mark.parametrize(
+    ("request_", "lengths", "expected"),
+    [
+        (GenerateRequest(prompt="a", seconds=10), (), [False, True, True]),
+        (AnimateRequest(image="i", prompt="a", seconds=10), (1,), [False, True, True, True]),
+        (ExtendRequest(clip="c", seconds=6), (48,), [False, True, True]),
+        (ExtendRequest(clip="c", seconds=6, backward=True), (48,), [False, True, True]),
+        (ConnectRequest(first="a", second="b", seconds=10), (48, 48), [False, True, True, False]),
+        (RemixRequest(clip="c", prompt="a"), (96,), [False, False, False]),
+        (FillRequest(keyframes=((0, "a"), (8, "b")), prompt="a"), (1, 1), [False, False, False]),
+        (
+            StoryboardRequest(shots=[Shot(prompt="a", seconds=8), Shot(prompt="b", seconds=4, is_cut=False)]),
+            (),
+            [False, True, True, False, True],
+        ),
+    ],
+    ids=lambda value: getattr(value, "task", None),
+)
+def test_a_window_goes_on_where_nothing_but_an_earlier_one_tells_what_it_shows(request_, lengths, expected):
+    assert [sketch.goes_on for sketch in plan(request_, on(OWN, *lengths)).canvases] == expected
+
+
 def test_a_storyboard_shows_each_shot_what_came_before():
     shots = [Shot(prompt=f"shot {n}", seconds=2) for n in range(5)]
     planned = plan(StoryboardRequest(shots=shots, prompt="In daylight."), on(OWN))

@@ -169,7 +169,7 @@ class Rollout:
         noise = self._noise(number).detach().to(self.components.device, torch.float32)
         model = Watched(
             GuidedModel(
-                experts=self._experts(),
+                experts=self._experts(number),
                 canvas=canvas,
                 text=text,
                 noise=noise,
@@ -224,9 +224,10 @@ class Rollout:
         seed = ((self.choices.settings.seed or 0) + number * _SEED_STEP) % 2**63
         return torch.randn(self.shape(number), generator=torch.Generator().manual_seed(seed))
 
-    def _experts(self) -> list[Expert]:
+    def _experts(self, number: int) -> list[Expert]:
         """The checkpoint's transformers, from high noise to low, each with its own guidance."""
         settings, components = self.choices.settings, self.components
+        scales = settings.window_guidance if self.plan.canvases[number].goes_on else settings.guidance
         is_batched = components.residence.is_batched
         bounds = [self.checkpoint.boundary_ratio or 0.0, 0.0][: self.checkpoint.num_experts]
         return [
@@ -240,7 +241,7 @@ class Rollout:
                 ),
                 lowest_sigma=bound,
             )
-            for index, (bound, scale) in enumerate(zip(bounds, settings.guidance, strict=True))
+            for index, (bound, scale) in enumerate(zip(bounds, scales, strict=True))
         ]
 
     # what is known

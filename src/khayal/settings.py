@@ -18,19 +18,22 @@ class Settings:
     Attributes:
         seed: of the noise; None where the noise was given.
         guidance: one scale for each expert.
+        window_guidance: the same where a window only goes on from another one (`Sketch.goes_on`). Guidance
+            that the user asks for acts everywhere.
     """
 
     size: tuple[int, int]
     seed: int | None
     steps: int
     guidance: tuple[float, ...]
+    window_guidance: tuple[float, ...]
     guidance_interval: tuple[float, float]
     solver: str
 
     @property
     def is_guided(self) -> bool:
         """True where some step asks for a second prompt."""
-        return any(scale != 1 for scale in self.guidance)
+        return any(scale != 1 for scale in self.guidance + self.window_guidance)
 
     @classmethod
     def of(cls, request: Request, checkpoint: Checkpoint, *, has_noise: bool) -> Settings:
@@ -46,6 +49,7 @@ class Settings:
             raise InputError(
                 "A negative prompt does nothing at guidance 1", fix="raise the guidance, or leave it out"
             )
+        in_windows = defaults.window_guidance if request.guidance is None else None
         seed = request.seed
         if seed is not None and has_noise:
             raise InputError("Both a seed and the noise were given", fix="give one of them")
@@ -56,6 +60,7 @@ class Settings:
             seed=seed,
             steps=request.steps or defaults.steps,
             guidance=guidance,
+            window_guidance=guidance if in_windows is None else (in_windows,) * len(guidance),
             guidance_interval=request.guidance_interval or (0.0, 1.0),
             solver=request.solver or checkpoint.scheduler.solver,
         )

@@ -138,7 +138,8 @@ def test_khayal_json_changes_the_defaults_and_diffusers_does_not_mind(copied: Ki
     assert (defaults.steps, defaults.guidance) == (before.steps, before.guidance)
     assert defaults.trained_sizes == ()
     assert defaults.history_guidance_from is None
-    changed = replace(defaults, trained_sizes=((64, 32),), history_guidance_from=0.8)
+    assert defaults.window_guidance is None
+    changed = replace(defaults, trained_sizes=((64, 32),), history_guidance_from=0.8, window_guidance=1.0)
     (folder / "khayal.json").write_text(json.dumps(changed.to_json()))
     assert open_checkpoint(folder).defaults == changed
     WanPipeline.from_pretrained(folder)
@@ -153,6 +154,7 @@ def test_khayal_json_changes_the_defaults_and_diffusers_does_not_mind(copied: Ki
         ({"fps": "fast"}, "“fps” is “fast”: that is no number"),
         ({"seconds": 0}, "“seconds” is 0: it must be positive"),
         ({"history_guidance_from": 800}, "“history_guidance_from” is 800: noise levels lie between 0 and 1"),
+        ({"window_guidance": -1.0}, "“window_guidance” is -1.0: a scale of guidance is a number from 0 up"),
         ({"guidance": [1.0, 2.0]}, "“guidance” has 2 values: the checkpoint has 1 expert"),
     ],
 )
@@ -163,9 +165,10 @@ def test_a_wrong_khayal_json_is_refused(copied: Kind, settings: dict, message: s
         open_checkpoint(folder)
 
 
-def test_history_guidance_needs_a_level_for_each_frame(copied: Kind) -> None:
+@pytest.mark.parametrize("key", ["history_guidance_from", "window_guidance"])
+def test_what_guides_given_frames_needs_a_level_for_each_of_them(copied: Kind, key: str) -> None:
     folder = copied("wan2.1")
-    (folder / "khayal.json").write_text('{"history_guidance_from": 0.8}')
+    (folder / "khayal.json").write_text(json.dumps({key: 0.8}))
     with pytest.raises(CheckpointError, match="one noise level for the whole video"):
         open_checkpoint(folder)
 

@@ -25,6 +25,8 @@ class Defaults:
         history_guidance_from: the lowest noise level at which guidance leads away, too, from what would be
             there without the given frames (see `khayal.sample.guidance.Guidance`); only for a model that
             was trained on levels of their own for each latent frame. None: never.
+        window_guidance: the scale where a window only goes on from another one with the same prompt, so that
+            its beginning tells more than the prompt does; 1 takes one model call. None: as elsewhere.
         text_length: tokens of a prompt that the transformer reads.
         words: every word that a model of a small world was taught, as its tokenizer writes them; empty
             where it may know any.
@@ -38,6 +40,7 @@ class Defaults:
     steps: int
     guidance: tuple[float, ...]
     history_guidance_from: float | None = None
+    window_guidance: float | None = None
     text_length: int = 512
     words: tuple[str, ...] = ()
     dials: str = ""
@@ -51,11 +54,11 @@ class Defaults:
             "size": list(self.size),
             "steps": self.steps,
             "guidance": list(self.guidance),
-            **(
-                {"history_guidance_from": self.history_guidance_from}
-                if self.history_guidance_from is not None
-                else {}
-            ),
+            **{
+                key: getattr(self, key)
+                for key in ("history_guidance_from", "window_guidance")
+                if getattr(self, key) is not None
+            },
             "text_length": self.text_length,
             **({"words": list(self.words)} if self.words else {}),
             **({"dials": self.dials} if self.dials else {}),
@@ -71,6 +74,7 @@ class _DefaultsFile:
     steps: int | None = None
     guidance: tuple[float, ...] | None = None
     history_guidance_from: float | None = None
+    window_guidance: float | None = None
     text_length: int | None = None
     words: tuple[str, ...] | None = None
     dials: str | None = None
@@ -133,6 +137,11 @@ def parse_defaults(data: Mapping[str, Any], *, where: Path, otherwise: Defaults)
     if level is not None and not 0 <= level <= 1:
         raise CheckpointError(
             f"In {where}, “history_guidance_from” is {level}", why="noise levels lie between 0 and 1"
+        )
+    scale = defaults.window_guidance
+    if scale is not None and not 0 <= scale < float("inf"):
+        raise CheckpointError(
+            f"In {where}, “window_guidance” is {scale}", why="a scale of guidance is a number from 0 up"
         )
     for key, sizes in (("size", (defaults.size,)), ("trained_sizes", defaults.trained_sizes)):
         for size in sizes:

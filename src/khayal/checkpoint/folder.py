@@ -150,12 +150,13 @@ class CheckpointFolder:
         if not where.exists():
             return published
         defaults = parse_defaults(read_json(where), where=where, otherwise=published)
-        if defaults.history_guidance_from is not None and not has_level_per_frame:
-            raise CheckpointError(
-                f"In {where}, “history_guidance_from” is given",
-                why="this model takes one noise level for the whole video, so no frame can be hidden from it",
-                fix="take the key out",
-            )
+        for key in ("history_guidance_from", "window_guidance"):
+            if getattr(defaults, key) is not None and not has_level_per_frame:
+                raise CheckpointError(
+                    f"In {where}, “{key}” is given",
+                    why="this model takes one noise level for the whole video, so none can be given to it",
+                    fix="take the key out",
+                )
         return defaults
 
     def _check_index(self, where: Path) -> None:

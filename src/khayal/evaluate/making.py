@@ -212,6 +212,7 @@ class Maker:
             "steps": defaults.steps,
             "guidance": list(defaults.guidance),
             "history_guidance_from": defaults.history_guidance_from,
+            "window_guidance": defaults.window_guidance,
             "solver": scheduler.solver,
             "flow_shift": scheduler.flow_shift,
         }

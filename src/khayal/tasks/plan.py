@@ -95,6 +95,13 @@ class Sketch:
         return tuple(column for column in self.columns if not column.is_aside)
 
     @property
+    def goes_on(self) -> bool:
+        """True where it goes on from what was made, with the same prompt, and nothing is given besides."""
+        is_begun = any(column.is_known for column in self.strip)
+        is_given = any(isinstance(column.source, Media) for column in self.columns)
+        return is_begun and not is_given and len({column.shot for column in self.strip}) == 1
+
+    @property
     def num_frames(self) -> int:
         """Pixel frames that it shows."""
         return sum(column.num_frames for column in self.columns if column.is_shown)
