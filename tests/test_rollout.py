@@ -168,8 +168,9 @@ def test_a_window_that_goes_on_has_its_own_guidance_unless_the_user_gives_one(tm
     given = {"size": SIZE, "steps": 2, "seed": 3}
     given |= {"seconds": second(studio, 40), "window_seconds": second(studio, 24)}
     clips = [studio.generate("a ball", **given), studio.generate("a ball", guidance=4, **given)]
-    assert [clip.details["window_guidance"] for clip in clips] == [(1.0,), (4.0,)]
-    own, asked = rollouts
+    clips.append(studio.generate("a ball", negative="a cube", **given))
+    assert [clip.details["window_guidance"] for clip in clips] == [(1.0,), (4.0,), (4.0,)]
+    own, asked, _ = rollouts
     assert torch.equal(own.latents(0), asked.latents(0))
     assert not torch.equal(own.latents(1), asked.latents(1))
     tail = [column.is_known for column in own.plan.canvases[1].columns]

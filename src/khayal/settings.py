@@ -19,7 +19,7 @@ class Settings:
         seed: of the noise; None where the noise was given.
         guidance: one scale for each expert.
         window_guidance: the same where a window only goes on from another one (`Sketch.goes_on`). Guidance
-            that the user asks for acts everywhere.
+            or a negative prompt that the user gives act everywhere.
     """
 
     size: tuple[int, int]
@@ -49,7 +49,8 @@ class Settings:
             raise InputError(
                 "A negative prompt does nothing at guidance 1", fix="raise the guidance, or leave it out"
             )
-        in_windows = defaults.window_guidance if request.guidance is None else None
+        is_asked = request.guidance is not None or request.negative is not None
+        in_windows = None if is_asked else defaults.window_guidance
         seed = request.seed
         if seed is not None and has_noise:
             raise InputError("Both a seed and the noise were given", fix="give one of them")
