@@ -41,7 +41,8 @@ def model(tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: p
 
 def settings(folder: Path, **changes: Any) -> None:
     told = {"fps": "12", "seconds": 1.0, "size": [64, 64], "steps": 1, "guidance": [2.0], "dials": "12"}
-    (folder / "khayal.json").write_text(json.dumps(told | {"text_length": 64} | changes))
+    told |= {"history_guidance_from": 0.5, "text_length": 64}
+    (folder / "khayal.json").write_text(json.dumps(told | changes))
 
 
 def run(model: Path, *options: str) -> Any:
@@ -126,7 +127,7 @@ def test_models_with_one_level_are_measured_in_what_they_can(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "model"
     shutil.copytree(tiny_checkpoint("wan2.1"), folder)
-    settings(folder)
+    settings(folder, history_guidance_from=None)
     report = tmp_path / "report"
     told = run(folder, *FEW, "--only", "tasks,minute,storyboard,remix", "--report", str(report))
     assert told["tasks"] is told["minute"] is told["storyboard"] is None

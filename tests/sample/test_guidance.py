@@ -50,7 +50,7 @@ def canvas():
 @torch.no_grad()
 def velocity(transformer, canvas, noise, row, **guidance):
     dice = torch.Generator().manual_seed(2)
-    text, negative = torch.randn(2, 1, 1, 5, 16, generator=dice)
+    text, negative = torch.randn(2, 1, 1, 5, 16, generator=dice).expand(-1, len(noise), -1, -1, -1)
     model = GuidedModel(
         experts=[Expert(load=lambda: transformer, guidance=Guidance(**guidance))],
         canvas=canvas,
@@ -66,16 +66,17 @@ def asked(transformer, canvas, prompt, latents, sigmas):
     dice = torch.Generator().manual_seed(2)
     text = torch.randn(2, 1, 1, 5, 16, generator=dice)[("text", "negative").index(prompt)]
     context = transformer.prepare(
-        text, shots=canvas.shots[None], positions=canvas.positions[None], size=(2, 2)
+        text.expand(len(latents), -1, -1, -1), shots=canvas.shots[None], positions=canvas.positions[None], size=(2, 2)
     )
     return transformer(latents, (sigmas * 1000).trunc().float()[None], context)
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("is_batched", [True, False])
 def test_history_guidance_leads_away_from_what_is_there_without_the_given_frames(
-    transformer, canvas, is_batched
+    transformer, canvas, is_batched, count
 ):
-    noise = torch.randn(1, 4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(count, 4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
     latents, sigmas = canvas.start(noise), canvas.sigmas[1]
     positive = asked(transformer, canvas, "text", latents, sigmas)
     without = torch.where(KNOWN[:, None, None], noise, latents)

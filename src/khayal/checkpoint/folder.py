@@ -154,7 +154,7 @@ class CheckpointFolder:
             if getattr(defaults, key) is not None and not has_level_per_frame:
                 raise CheckpointError(
                     f"In {where}, “{key}” is given",
-                    why="this model takes one noise level for the whole video, so none can be given to it",
+                    why="this model takes one noise level for the whole video, so no frame can be given",
                     fix="take the key out",
                 )
         return defaults

@@ -89,7 +89,9 @@ class GuidedModel:
             without = torch.where(column(hidden, latents), self.noise.to(latents), latents)
             levels = torch.where(hidden, 1.0, sigmas)
         if guidance.is_batched:
-            rows = sigmas if levels is sigmas else torch.stack((levels, sigmas))
+            rows = sigmas
+            if levels is not sigmas:
+                rows = torch.stack((levels, sigmas)).repeat_interleave(len(latents), dim=0)
             both = self._predict("both", torch.cat((without, latents)), rows)
             negative, positive = both.chunk(2)
         else:
