@@ -66,7 +66,10 @@ def asked(transformer, canvas, prompt, latents, sigmas):
     dice = torch.Generator().manual_seed(2)
     text = torch.randn(2, 1, 1, 5, 16, generator=dice)[("text", "negative").index(prompt)]
     context = transformer.prepare(
-        text.expand(len(latents), -1, -1, -1), shots=canvas.shots[None], positions=canvas.positions[None], size=(2, 2)
+        text.expand(len(latents), -1, -1, -1),
+        shots=canvas.shots[None],
+        positions=canvas.positions[None],
+        size=(2, 2),
     )
     return transformer(latents, (sigmas * 1000).trunc().float()[None], context)
 
