@@ -49,7 +49,7 @@ from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
 from khayal.world.captions import LANGUAGES, LENGTHS, caption, plan, write
 from khayal.world.clips import Passage as WorldPassage
 from khayal.world.clips import render_clip
-from khayal.world.draw import Request
+from khayal.world.draw import Request, in_turn
 from khayal.world.facts import Facts, facts_of
 from khayal.world.retelling import plainly, said_twice
 from khayal.world.truth import Truth
@@ -399,8 +399,8 @@ def world(dials: str, workers: int, seconds: float = SECONDS) -> ClipsFrom:
 
 def rendered(dials: str, seconds: float, number: int) -> Sample:
     """One clip with all that is said of it; whoever renders it does that too."""
-    index, place = divmod(number, len(dials))
-    request = Request(size=(SIDE, SIDE), seconds=seconds, fps=FPS, dial=int(dials[place]))
+    dial, index = in_turn(dials, number)
+    request = Request(size=(SIDE, SIDE), seconds=seconds, fps=FPS, dial=dial)
     clip = render_clip(request, SEED, index, is_segmented=False)
     return Sample(
         frames=clip.frames,

@@ -20,7 +20,7 @@ from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.preparing import KeepConfig, Sample
 from khayal.train.probing import LabelledClips, Probing
 from khayal.world.clips import render_clip
-from khayal.world.draw import Request
+from khayal.world.draw import Request, in_turn
 from khayal.world.truth import Truth
 from khayal.world.workers import in_order
 
@@ -40,8 +40,8 @@ def probe_clips(run: Path, dials: str = DIALS, clips: int = 3000, workers: int =
 
 def shown(dials: str, number: int) -> Sample:
     """One clip for the probe."""
-    index, place = divmod(number, len(dials))
-    request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=int(dials[place]), split="all")
+    dial, index = in_turn(dials, number)
+    request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=dial, split="all")
     clip = render_clip(request, PROBE_SEED, index, is_segmented=False)
     return Sample(frames=halved(clip.frames), passages=(), truth=clip.truth.to_json())
 

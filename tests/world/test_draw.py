@@ -10,7 +10,7 @@ from khayal.errors import InputError
 from khayal.world import vocabulary as v
 from khayal.world.camera import screen_boxes
 from khayal.world.check import covered, fault, may_be_outside
-from khayal.world.draw import Request, draw_scene
+from khayal.world.draw import Request, draw_scene, in_turn
 from khayal.world.heldout import belongs, heldout_actors, is_combination_heldout
 from khayal.world.plays import PLAYS
 from khayal.world.scene import Action, Actor
@@ -43,6 +43,14 @@ def test_the_dial_admits_what_it_should_and_no_more(dial: int) -> None:
             assert v.EVENTS[action.event] <= dial
         for shot in scene.shots:
             assert v.CAMERA_MOVES[shot.move] <= dial
+
+
+def test_dials_in_turn_never_show_a_scene_twice() -> None:
+    assert [in_turn("12", number) for number in range(4)] == [(1, 0), (2, 0), (1, 1), (2, 1)]
+    drawn = [in_turn("12333", number) for number in range(40)]
+    assert [dial for dial, _ in drawn[:5]] == [1, 2, 3, 3, 3]
+    assert len(set(drawn)) == 40
+    assert {index for dial, index in drawn if dial == 3} == set(range(24))
 
 
 def test_colours_tell_the_actors_of_a_scene_apart() -> None:

@@ -68,6 +68,16 @@ class Request:
         return max(1, round(self.seconds * self.fps))
 
 
+def in_turn(dials: str, number: int) -> tuple[int, int]:
+    """The dial and the index of one of the scenes of several dials in turn, as in "1233".
+
+    A dial that comes several times in a turn has another scene each time.
+    """
+    turn, place = divmod(number, len(dials))
+    dial = dials[place]
+    return int(dial), turn * dials.count(dial) + dials.count(dial, 0, place)
+
+
 def draw_scene(request: Request, seed: int, index: int, attempt: int = 0) -> Scene:
     """The scene that `seed` and `index` stand for; `attempt` counts broken ones before it."""
     rng = np.random.default_rng([seed, index, attempt, request.dial, SPLITS.index(request.split)])
