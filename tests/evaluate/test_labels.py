@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hand_made import truth
 
-from khayal.evaluate.labels import PROBE, frames_seen, labels_of
+from khayal.evaluate.labels import PROBE, frames_seen, labels_of, labels_said
+from khayal.world.captions import caption
+from khayal.world.facts import facts_of
 
 RED, BLUE, GREEN = (PROBE.colours.index(name) for name in ("red", "blue", "green"))
 
@@ -28,6 +31,18 @@ def test_the_scene_is_named() -> None:
     assert PROBE.lights[int(labels.lights)] == "sunset"
     assert PROBE.moves[int(labels.moves)] == "pan_left"
     assert not bool(labels.is_cut)
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_a_caption_has_the_labels_of_what_it_says(language: str) -> None:
+    facts, real = facts_of(truth()), labels_of(truth())
+    said = labels_said(caption(facts, language, "detailed", np.random.default_rng(0)).claims)
+    for name in ("kinds", "motions", "settings", "lights", "moves", "is_cut"):
+        torch.testing.assert_close(getattr(said, name), getattr(real, name), rtol=0, atol=0)
+    assert PROBE.directions[int(said.directions[0, RED])] == "right"
+    short = labels_said(caption(facts, language, "short", np.random.default_rng(0)).claims)
+    assert int((short.kinds < len(PROBE.kinds)).sum()) == 1, "it names one actor, and is asked for one"
+    assert int(short.moves) == -1
 
 
 def test_a_clip_of_two_shots_has_a_cut_and_no_camera_move() -> None:

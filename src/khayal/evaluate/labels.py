@@ -1,12 +1,16 @@
-"""What a probe should say of a clip, from the world's truth. Needs no MuJoCo."""
+"""What a probe should say of a clip, from the world's truth, or from its caption. Needs no MuJoCo."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from khayal.model.probe import ProbeConfig, ProbeLabels
+from khayal.world.captions import Claim
 from khayal.world.facts import facts_of, visible_frames
 from khayal.world.truth import Truth
 from khayal.world.vocabulary import CAMERA_MOVES, COLOURS, DIRECTIONS, KINDS, LIGHTS, MOTIONS, SETTINGS
@@ -60,6 +64,42 @@ def labels_of(truth: Truth, config: ProbeConfig = PROBE) -> ProbeLabels:
         lights=torch.tensor([config.lights.index(truth.light)]),
         moves=torch.tensor([config.moves.index(truth.shots[0].move) if is_one_shot else NOT_ASKED]),
         is_cut=torch.tensor([not is_one_shot]),
+    )
+
+
+def labels_said(stated: Iterable[Claim], config: ProbeConfig = PROBE) -> ProbeLabels:
+    """The labels of a caption: what it claims, and of nothing else; as a batch of one, without places."""
+    said = sorted(stated, key=str)
+    num, steps = len(config.colours), config.num_steps
+    kinds = torch.full((1, num), len(config.kinds))
+    motions, directions = torch.full((1, num), NOT_ASKED), torch.full((1, num), NOT_ASKED)
+    for claim in said:
+        if claim[0] not in ("actor", "deed"):
+            continue
+        colour, _, kind = claim[1].partition(" ")
+        row = config.colours.index(colour)
+        kinds[0, row] = config.kinds.index(kind)
+        if claim[0] == "deed" and claim[2] == 0:
+            motions[0, row] = config.motions.index(claim[3])
+            if claim[4]:
+                directions[0, row] = config.directions.index(claim[4])
+
+    def single(name: str, names: tuple[str, ...]) -> Tensor:
+        told = [claim[1] for claim in said if claim[0] == name]
+        return torch.tensor([names.index(told[0]) if told else NOT_ASKED])
+
+    moves = [claim[3] for claim in said if claim[0] == "view"]
+    is_one = len(moves) == 1 and moves[0]
+    return ProbeLabels(
+        kinds=kinds,
+        motions=motions,
+        directions=directions,
+        is_seen=torch.zeros(1, num, steps, dtype=torch.bool),
+        boxes=torch.zeros(1, num, steps, 4),
+        settings=single("setting", config.settings),
+        lights=single("light", config.lights),
+        moves=torch.tensor([config.moves.index(moves[0]) if is_one else NOT_ASKED]),
+        is_cut=torch.tensor([len(moves) > 1]),
     )
 
 

@@ -2,8 +2,11 @@
 
 In a picture the words of a caption are a faint signal: a wrong colour costs two parts in a hundred of the
 loss, and only at noise levels near one. The truth of a world says the same without noise, so the encoder
-learns its language from that, in minutes, and the transformer has only to learn what it looks like. What is
-known is read from the mean over the tokens: what a cross-attention that has learned nothing yet passes on.
+learns its language from that, in minutes, and the transformer has only to learn what it looks like.
+
+It is asked as a transformer asks: what is known of the actor of each colour is read by one attention over
+the tokens, as a place in the picture that is red will attend to what is said of the red one. So the word for
+a kind has to carry whose kind it is. What is known of the whole scene is read from the mean.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from khayal.checkpoint.tokenizer import Tokenizer
@@ -28,7 +31,7 @@ from khayal.train.chance import Chance
 from khayal.train.denoising import inside
 from khayal.train.objective import Objective, Score
 from khayal.train.parts import load_part, rebuilt, save_part
-from khayal.train.probing import answer_loss, chosen, joined
+from khayal.train.probing import answer_loss, joined
 from khayal.train.shards import ShardReader
 from khayal.train.source import Batch, Epochs, Reading
 
@@ -37,7 +40,7 @@ _FOR_WORDS = 61
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionBatch:
-    """Captions and what their clips show."""
+    """Captions and what they say."""
 
     captions: tuple[str, ...]
     labels: ProbeLabels
@@ -74,19 +77,15 @@ class LabelledCaptions:
 
     Args:
         folders: of shards; one that is not there has none.
-        label: gives the labels of one clip from its truth, as a batch of one.
-        tell: gives a way to caption a clip, from its truth.
+        tell: gives a way to caption a clip, from its truth, with the labels of what the caption says.
     """
 
     def __init__(
         self,
         folders: Sequence[Path],
-        label: Callable[[Mapping[str, Any]], ProbeLabels],
-        tell: Callable[[Mapping[str, Any]], Callable[[np.random.Generator], str]],
+        tell: Callable[[Mapping[str, Any]], Callable[[np.random.Generator], tuple[str, ProbeLabels]]],
     ) -> None:
-        truths = truths_in(folders)
-        self._labels = joined([label(truth) for truth in truths])
-        self._tellers = [tell(truth) for truth in truths]
+        self._tellers = [tell(truth) for truth in truths_in(folders)]
 
     def __len__(self) -> int:
         return len(self._tellers)
@@ -96,11 +95,12 @@ class LabelledCaptions:
         order = Epochs(len(self), reading.seed)
         for step in itertools.count(reading.start):
             clips = order.batch(step, reading.batch_size, reading.rows)
-            captions = [
+            told = [
                 self._tellers[clip](np.random.default_rng([reading.seed, step, row, 29]))
                 for clip, row in zip(clips, reading.rows, strict=True)
             ]
-            yield CaptionBatch(captions=tuple(captions), labels=chosen(self._labels, torch.tensor(clips)))
+            captions, labels = zip(*told, strict=True)
+            yield CaptionBatch(captions=captions, labels=joined(labels))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,8 @@ class ComprehensionConfig:
 
     Attributes:
         names: what there is to say, in the order of the labels.
+        text_encoder: the folder of a text encoder that stays as it is, so that what can be read from it is
+            measured; None where it learns.
         replaced_share: tokens that are replaced by any others, so that a word which was never met does not
             hide the rest.
         text_length: tokens of a caption that are read.
@@ -117,6 +119,7 @@ class ComprehensionConfig:
     text: UMT5EncoderConfig
     tokenizer: Path
     names: ProbeConfig
+    text_encoder: Path | None = None
     replaced_share: float = 0.04
     text_length: int = 96
 
@@ -148,21 +151,30 @@ class Comprehension(TextObjective[CaptionBatch]):
         self.text_encoder = UMT5Encoder(config.text)
         generator = torch.Generator().manual_seed(seed)
         self.text_encoder.initialise(generator)
+        if config.text_encoder is not None:
+            given = load_part(config.text_encoder, "text_encoder", torch.float32)
+            assert isinstance(given, UMT5Encoder)
+            self.text_encoder = given
         names, width = config.names, config.text.d_model
-        for_each = len(names.kinds) + len(names.motions) + len(names.directions) + 3
-        answers = len(names.colours) * for_each + len(names.settings) + len(names.lights) + len(names.moves)
-        self.answers = nn.Linear(width, answers)
-        nn.init.zeros_(self.answers.weight)
-        nn.init.zeros_(self.answers.bias)
+        self._for_actors = [len(names.kinds) + 1, len(names.motions) + 1, len(names.directions) + 1]
+        self._for_scenes = [len(names.settings), len(names.lights), len(names.moves)]
+        with torch.random.fork_rng(devices=[]):  # the layers draw their own weights
+            torch.manual_seed(seed)
+            self.asking = nn.Linear(width, len(names.colours), bias=False)
+            self.answering = nn.Linear(width, width)
+            # Not from zeros: until they have grown nothing tells the encoder what to write. From zeros, 400
+            # steps taught it less than 80 do so.
+            self.of_actors = nn.Linear(width, sum(self._for_actors))
+            self.of_scenes = nn.Linear(width, sum(self._for_scenes))
         self._tokens = CaptionTokens(Tokenizer(config.tokenizer, length=config.text_length))
 
     def forward(self, batch: CaptionBatch, chance: Chance) -> Score:
         """See `Objective`."""
         ids, is_token = self._tokens.of(batch.captions)
-        device = self.answers.weight.device
+        device = self.of_scenes.weight.device
         ids = worn(ids, self.config.replaced_share, self.config.text.vocab_size, chance)
-        text = self.text_encoder(ids.to(device), is_token.to(device))
-        told = self.answers(text.sum(1) / is_token.sum(1, keepdim=True).to(text))
+        is_token = is_token.to(device)
+        text = self.text_encoder(ids.to(device), is_token)
         labels, count = batch.labels, float(len(batch.captions))
         truths = (
             labels.kinds,
@@ -173,24 +185,26 @@ class Comprehension(TextObjective[CaptionBatch]):
             labels.moves,
         )
         terms, parts = [], {}
-        for name, logits, truth in zip(_NAMES, self._parted(told), truths, strict=True):
+        for name, logits, truth in zip(_NAMES, self._told(text, is_token), truths, strict=True):
             logits, truth = logits.flatten(0, -2), truth.flatten()
             terms.append(answer_loss(logits, truth))
             is_asked = (truth >= 0) & (truth < logits.shape[-1] - (name in _FOR_ACTORS))
             if name == "kind":  # most colours have nobody, and that is soon learned
                 terms.append(answer_loss(logits, torch.where(is_asked, truth, -1)))
-            right = ((logits.argmax(-1) == truth) & is_asked).sum() / is_asked.sum().clamp(min=1)
-            parts[f"{name}_right"] = right * count
+            is_right = logits.argmax(-1) == truth
+            parts[f"{name}_right"] = share(is_right, is_asked) * count
+            if name == "kind":
+                among = is_asked & is_among_others(labels.kinds, len(self.config.names.kinds)).flatten()
+                parts["kind_among_others_right"] = share(is_right, among) * count
         return Score(total=torch.stack(terms).sum() * count, count=count, parts=parts)
 
-    def _parted(self, told: Tensor) -> list[Tensor]:
+    def _told(self, text: Float[Tensor, "b l e"], is_token: Bool[Tensor, "b l"]) -> list[Tensor]:
         """Kinds, motions and directions of the actor of each colour, then setting, light and camera move."""
-        names = self.config.names
-        for_actors = [len(names.kinds) + 1, len(names.motions) + 1, len(names.directions) + 1]
-        of_actors = len(names.colours) * sum(for_actors)
-        actors = told[:, :of_actors].unflatten(1, (len(names.colours), -1)).split(for_actors, dim=-1)
-        scene = told[:, of_actors:].split([len(names.settings), len(names.lights), len(names.moves)], dim=-1)
-        return [*actors, *scene]
+        asked = self.asking(text).transpose(1, 2).masked_fill(~is_token[:, None], -torch.inf)
+        heard = asked.softmax(-1) @ self.answering(text)
+        mean = text.sum(1) / is_token.sum(1, keepdim=True).to(text)
+        actors = self.of_actors(heard).split(self._for_actors, dim=-1)
+        return [*actors, *self.of_scenes(mean).split(self._for_scenes, dim=-1)]
 
     def to_device(self, batch: CaptionBatch, device: torch.device) -> CaptionBatch:
         """See `Objective`."""
@@ -208,11 +222,23 @@ class Comprehension(TextObjective[CaptionBatch]):
         where = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
         part = load_part(where, "text_encoder", torch.float32)
         found = {f"text_encoder.{key}": weight.detach() for key, weight in part.named_parameters()}
-        return found | {f"answers.{key}": weight.detach() for key, weight in self.answers.named_parameters()}
+        return {key: weight.detach() for key, weight in self.named_parameters()} | found
 
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """Nothing: what it understands is in the log."""
         return []
+
+
+def share(is_right: Bool[Tensor, "n"], is_asked: Bool[Tensor, "n"]) -> Float[Tensor, ""]:
+    """How much of what is asked is right; 0 where nothing is."""
+    return (is_right & is_asked).sum() / is_asked.sum().clamp(min=1)
+
+
+def is_among_others(kinds: Int[Tensor, "b n"], nobody: int) -> Bool[Tensor, "b n"]:
+    """True for all colours of a caption that names several kinds, so that it matters which is whose."""
+    lowest = kinds.masked_fill(kinds >= nobody, nobody).amin(1)
+    highest = kinds.masked_fill(kinds >= nobody, -1).amax(1)
+    return (lowest < highest)[:, None].expand_as(kinds)
 
 
 _NAMES = ("kind", "motion", "direction", "setting", "light", "move")
