@@ -240,7 +240,7 @@ def comprehension(run: Path, batch: int = 128, rate: float = 2e-3, of: str = "")
         objective=partial(Comprehension, shape, SEED),
         source=lambda: LabelledCaptions([run / "frames", run / "encode"], tell),
         batch_size=batch,
-        minutes=6,
+        minutes=12,
         seed=SEED,
         optimiser=OptimiserConfig(matrices="adamw", learning_rate=rate, warmup_steps=20, decay_share=0.5),
         averages=(0.98,),
