@@ -106,8 +106,8 @@ render() {
         --set clips="$(clips "$CLIPS_PROBE")"
 }
 comprehend() {
-    train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" --set batch="$CAPTIONS" \
-        ${FROM:+--start "$FROM"}
+    # Always anew: it takes minutes, and an encoder that has learned too fast hardly learns anything more.
+    train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" --set batch="$CAPTIONS"
 }
 compress() {
     # shellcheck disable=SC2086 # CROPS are several words
