@@ -183,12 +183,7 @@ class UMT5Encoder(nn.Module):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator | None = None) -> None:
-        """Draw fresh weights with T5's scales, for training from scratch (Raffel et al. 2020, section 3).
-
-        But four heads of each layer begin by reading a neighbour, since what belongs to a word stands beside
-        it. From biases of no size it is learned late, or never where the logits grow large before: then an
-        encoder tells what a caption names, and not which word goes with which.
-        """
+        """Draw fresh weights with T5's scales, for training from scratch (Raffel et al. 2020, section 3)."""
         config = self.config
         fan_in = config.d_model**-0.5
         scales = {
@@ -202,9 +197,20 @@ class UMT5Encoder(nn.Module):
                 parameter.fill_(1)
             else:
                 parameter.normal_(0, scales.get(name.split(".")[-2], fan_in), generator=generator)
+
+    @torch.no_grad()
+    def read_neighbours(self) -> None:
+        """Have four heads of each layer begin by reading a neighbour, since what belongs to a word is there.
+
+        From biases of no size that is learned late, or never where the logits grow large before: then an
+        encoder tells what a caption names, and not which word goes with which.
+        """
+        after = self.config.relative_attention_num_buckets // 2
+        for name, parameter in self.named_parameters():
             if "relative_attention_bias" in name:
-                after = config.relative_attention_num_buckets // 2
-                for head, bucket in zip(range(config.num_heads), (1, after + 1, 2, after + 2), strict=False):
+                for head, bucket in zip(
+                    range(parameter.shape[1]), (1, after + 1, 2, after + 2), strict=False
+                ):
                     parameter[bucket, head] = NEIGHBOUR_BIAS
 
 

@@ -151,6 +151,7 @@ class Comprehension(TextObjective[CaptionBatch]):
         self.text_encoder = UMT5Encoder(config.text)
         generator = torch.Generator().manual_seed(seed)
         self.text_encoder.initialise(generator)
+        self.text_encoder.read_neighbours()
         if config.text_encoder is not None:
             given = load_part(config.text_encoder, "text_encoder", torch.float32)
             assert isinstance(given, UMT5Encoder)
