@@ -216,7 +216,7 @@ def comprehension(run: Path, batch: int = 128, rate: float = 2e-3, of: str = "")
 
     AdamW, since UMT5's attention has neither a scale nor norms: with Muon at 8e-3 its logits grew to between
     16 and 180, and which kind belongs to which colour could hardly be read from what came out. How much an
-    encoder that is there tells is measured with --set of=MODEL/text_encoder, which stays as it is.
+    encoder that is there tells is measured with --set of=MODEL, a checkpoint, which stays as it is.
     """
 
     def tell(told: Mapping[str, Any]) -> Callable[[np.random.Generator], tuple[str, ProbeLabels]]:
@@ -231,10 +231,10 @@ def comprehension(run: Path, batch: int = 128, rate: float = 2e-3, of: str = "")
 
     shape = ComprehensionConfig(
         text=TEXT_ENCODER,
-        tokenizer=run / "tokenizer",
+        tokenizer=(Path(of) if of else run) / "tokenizer",
         names=PROBE,
         text_length=DEFAULTS.text_length,
-        text_encoder=Path(of) if of else None,
+        text_encoder=Path(of) / "text_encoder" if of else None,
     )
     return TrainConfig(
         objective=partial(Comprehension, shape, SEED),

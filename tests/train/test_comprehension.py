@@ -140,9 +140,8 @@ def test_it_learns_whose_kind_is_whose(tmp_path: Path) -> None:
     config = replace(stage(tmp_path, 150), source=ToldOfTwo)
     run_stage(config, tmp_path / "comprehension", Sitting(is_shown=False))
     last = json.loads((tmp_path / "comprehension" / "log.jsonl").read_text().splitlines()[-1])
-    assert (
-        last["kind_among_others_right"] > 0.85
-    )  # who knows the words and not their order guesses half of it
+    # Who knows the words and not their order guesses half of it.
+    assert last["kind_among_others_right"] > 0.85
     learned = tmp_path / "comprehension" / "model"
     encoder = load_part(learned, "text_encoder", torch.float32)
     tokens = CaptionTokens(Tokenizer(tmp_path / "tokenizer", length=24))
@@ -168,6 +167,8 @@ def test_it_learns_whose_kind_is_whose(tmp_path: Path) -> None:
         kept = load_part(tmp_path / name / "model", "text_encoder", torch.float32).state_dict()
         for key, weight in load_part(folder, "text_encoder", torch.float32).state_dict().items():
             torch.testing.assert_close(kept[key], weight, rtol=0, atol=0)
+    with pytest.raises(InputError, match="cannot begin"):
+        reads.objective().exported(learned)
     assert shares["of-learned"] > 0.8 > 0.65 > shares["of-bag"]
 
 

@@ -31,7 +31,7 @@ from khayal.train.chance import Chance
 from khayal.train.denoising import inside
 from khayal.train.objective import Objective, Score
 from khayal.train.parts import load_part, rebuilt, save_part
-from khayal.train.probing import answer_loss, joined
+from khayal.train.probing import answer_loss, joined, share_right
 from khayal.train.shards import ShardReader
 from khayal.train.source import Batch, Epochs, Reading
 
@@ -156,7 +156,7 @@ class Comprehension(TextObjective[CaptionBatch]):
             given = load_part(config.text_encoder, "text_encoder", torch.float32)
             assert isinstance(given, UMT5Encoder)
             self.text_encoder = given
-        names, width = config.names, config.text.d_model
+        names, width = config.names, self.text_encoder.config.d_model
         self._for_actors = [len(names.kinds) + 1, len(names.motions) + 1, len(names.directions) + 1]
         self._for_scenes = [len(names.settings), len(names.lights), len(names.moves)]
         with torch.random.fork_rng(devices=[]):  # the layers draw their own weights
@@ -173,7 +173,7 @@ class Comprehension(TextObjective[CaptionBatch]):
         """See `Objective`."""
         ids, is_token = self._tokens.of(batch.captions)
         device = self.of_scenes.weight.device
-        ids = worn(ids, self.config.replaced_share, self.config.text.vocab_size, chance)
+        ids = worn(ids, self.config.replaced_share, self.text_encoder.config.vocab_size, chance)
         is_token = is_token.to(device)
         text = self.text_encoder(ids.to(device), is_token)
         labels, count = batch.labels, float(len(batch.captions))
@@ -192,11 +192,10 @@ class Comprehension(TextObjective[CaptionBatch]):
             is_asked = (truth >= 0) & (truth < logits.shape[-1] - (name in _FOR_ACTORS))
             if name == "kind":  # most colours have nobody, and that is soon learned
                 terms.append(answer_loss(logits, torch.where(is_asked, truth, -1)))
-            is_right = logits.argmax(-1) == truth
-            parts[f"{name}_right"] = share(is_right, is_asked) * count
+            parts[f"{name}_right"] = share_right(logits, truth, is_asked) * count
             if name == "kind":
                 among = is_asked & is_among_others(labels.kinds, len(self.config.names.kinds)).flatten()
-                parts["kind_among_others_right"] = share(is_right, among) * count
+                parts["kind_among_others_right"] = share_right(logits, truth, among) * count
         return Score(total=torch.stack(terms).sum() * count, count=count, parts=parts)
 
     def _told(self, text: Float[Tensor, "b l e"], is_token: Bool[Tensor, "b l"]) -> list[Tensor]:
@@ -216,10 +215,16 @@ class Comprehension(TextObjective[CaptionBatch]):
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
         """The encoder alone, as in a checkpoint's text_encoder/."""
         plain = inside(weights, "text_encoder")
-        save_part(folder, rebuilt(UMT5Encoder, self.config.text, plain, torch.float32))
+        save_part(folder, rebuilt(UMT5Encoder, self.text_encoder.config, plain, torch.float32))
 
     def exported(self, folder: Path) -> dict[str, Tensor]:
-        """The encoder of a checkpoint or of this stage, with answers still to be learned."""
+        """The encoder of a checkpoint or of this stage, with answers still to be learned.
+
+        Raises:
+            InputError: the encoder is given already, and stays as it is.
+        """
+        if self.config.text_encoder is not None:
+            return super().exported(folder)
         where = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
         part = load_part(where, "text_encoder", torch.float32)
         found = {f"text_encoder.{key}": weight.detach() for key, weight in part.named_parameters()}
@@ -228,11 +233,6 @@ class Comprehension(TextObjective[CaptionBatch]):
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """Nothing: what it understands is in the log."""
         return []
-
-
-def share(is_right: Bool[Tensor, "n"], is_asked: Bool[Tensor, "n"]) -> Float[Tensor, ""]:
-    """How much of what is asked is right; 0 where nothing is."""
-    return (is_right & is_asked).sum() / is_asked.sum().clamp(min=1)
 
 
 def is_among_others(kinds: Int[Tensor, "b n"], nobody: int) -> Bool[Tensor, "b n"]:

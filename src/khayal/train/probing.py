@@ -221,21 +221,23 @@ def share_inside(boxes: Tensor, height: int, width: int) -> Float[Tensor, "b n t
     return shares[0][..., :, None] * shares[1][..., None, :]
 
 
+def share_right(logits: Tensor, truth: Tensor, is_asked: Tensor) -> Float[Tensor, ""]:
+    """How many of the answers that are asked for are right; 0 where none is."""
+    return ((logits.argmax(-1) == truth) & is_asked).sum() / is_asked.sum().clamp(min=1)
+
+
 def rights(reading: ProbeReading, labels: ProbeLabels) -> dict[str, Tensor]:
     """How often answers are right, for the log."""
     is_actor = labels.kinds < reading.kinds.shape[-1] - 1
 
-    def share(logits: Tensor, truth: Tensor, asked: Tensor) -> Tensor:
-        return ((logits.argmax(-1) == truth) & asked).sum() / asked.sum().clamp(min=1)
-
     everywhere = torch.ones_like(labels.settings, dtype=torch.bool)
     found = (reading.kinds.argmax(-1) < reading.kinds.shape[-1] - 1) == is_actor
     return {
-        "kind_right": share(reading.kinds, labels.kinds, is_actor),
+        "kind_right": share_right(reading.kinds, labels.kinds, is_actor),
         "colours_right": found.all(-1).float().mean(),
-        "motion_right": share(reading.motions, labels.motions, labels.motions >= 0),
-        "direction_right": share(reading.directions, labels.directions, labels.directions >= 0),
-        "setting_right": share(reading.settings, labels.settings, everywhere),
-        "light_right": share(reading.lights, labels.lights, everywhere),
-        "move_right": share(reading.moves, labels.moves, labels.moves >= 0),
+        "motion_right": share_right(reading.motions, labels.motions, labels.motions >= 0),
+        "direction_right": share_right(reading.directions, labels.directions, labels.directions >= 0),
+        "setting_right": share_right(reading.settings, labels.settings, everywhere),
+        "light_right": share_right(reading.lights, labels.lights, everywhere),
+        "move_right": share_right(reading.moves, labels.moves, labels.moves >= 0),
     }
