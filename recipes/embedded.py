@@ -9,6 +9,7 @@
     khayal train recipes.embedded:scenes --out RUN           scenes that go on, as latents
     khayal train recipes.embedded:annealed --out RUN         it settles; every third step is of such scenes
     khayal train recipes.embedded:rewording --out RUN --set model=RUN/transformer/model    more ways to say it
+    khayal train recipes.embedded:binding --out RUN --set model=MODEL    its words say which is what
 
 `runs/embedded.sh` does all of it. The whole checkpoint is 31 MB in bfloat16. The dials of the world have to
 be the same in all stages; --set dials=1 makes the smallest world.
@@ -37,6 +38,7 @@ from khayal.model.chunk_autoencoder import ChunkAutoencoderConfig
 from khayal.model.probe import ProbeLabels
 from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import TransformerConfig
+from khayal.train.binding import Binding, BindingConfig
 from khayal.train.comprehension import Comprehension, ComprehensionConfig, LabelledCaptions, truths_in
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
@@ -218,17 +220,6 @@ def comprehension(run: Path, batch: int = 128, rate: float = 2e-3, of: str = "")
     16 and 180, and which kind belongs to which colour could hardly be read from what came out. How much an
     encoder that is there tells is measured with --set of=MODEL, a checkpoint, which stays as it is.
     """
-
-    def tell(told: Mapping[str, Any]) -> Callable[[np.random.Generator], tuple[str, ProbeLabels]]:
-        facts, dial = facts_of(Truth.from_json(dict(told))), told["dial"]
-
-        def one(dice: np.random.Generator) -> tuple[str, ProbeLabels]:
-            language, length = str(dice.choice(list(LANGUAGES))), str(dice.choice(LENGTHS))
-            said = caption(recast(facts, dial, dice), language, length, dice)
-            return said.text, labels_said(said.claims)
-
-        return one
-
     shape = ComprehensionConfig(
         text=TEXT_ENCODER,
         tokenizer=(Path(of) if of else run) / "tokenizer",
@@ -238,13 +229,59 @@ def comprehension(run: Path, batch: int = 128, rate: float = 2e-3, of: str = "")
     )
     return TrainConfig(
         objective=partial(Comprehension, shape, SEED),
-        source=lambda: LabelledCaptions([run / "frames", run / "encode"], tell),
+        source=lambda: LabelledCaptions([run / "frames", run / "encode"], recast_and_told),
         batch_size=batch,
         minutes=12,
         seed=SEED,
         optimiser=OptimiserConfig(matrices="adamw", learning_rate=rate, warmup_steps=20, decay_share=0.5),
         averages=(0.98,),
     )
+
+
+def binding(
+    run: Path,
+    model: str = "src/khayal/embedded",
+    batch: int = 64,
+    rate: float = 5e-4,
+    asking_rate: float = 5e-3,
+) -> TrainConfig:
+    """The text encoder of a model that is there learns which is what; to its transformer it stays the same.
+
+    `run` holds clips with their truth. A transformer has to be trained with it before videos show it.
+    """
+    folders = [run / "frames", run / "encode", run / "probe_clips"]
+    facts = [facts_of(Truth.from_json(dict(told))) for told in truths_in(folders)[:NUM_SCENES_ASKED]]
+    shape = BindingConfig(
+        text=TEXT_ENCODER,
+        tokenizer=Path(model) / "tokenizer",
+        names=PROBE,
+        text_length=TEXT_LENGTH,
+        model=Path(model),
+        scenes=tuple(plainly(known, seed) for seed, known in enumerate(facts)),
+        size=(SIDE // 16, SIDE // 16),
+        num_columns=NUM_FRAMES // AUTOENCODER.frames_per_latent,
+    )
+    config = comprehension(run, batch)
+    return replace(
+        config,
+        objective=partial(Binding, shape, SEED),
+        source=lambda: LabelledCaptions(folders, recast_and_told),
+        optimiser=replace(
+            config.optimiser, matrices="muon", matrix_learning_rate=asking_rate, learning_rate=rate
+        ),
+    )
+
+
+def recast_and_told(told: Mapping[str, Any]) -> Callable[[np.random.Generator], tuple[str, ProbeLabels]]:
+    """A way to caption a scene, recast each time, with the labels of what the caption says."""
+    facts, dial = facts_of(Truth.from_json(dict(told))), told["dial"]
+
+    def one(dice: np.random.Generator) -> tuple[str, ProbeLabels]:
+        language, length = str(dice.choice(list(LANGUAGES))), str(dice.choice(LENGTHS))
+        said = caption(recast(facts, dial, dice), language, length, dice)
+        return said.text, labels_said(said.claims)
+
+    return one
 
 
 def transformer(

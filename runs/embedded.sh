@@ -7,6 +7,7 @@
 #   GPU=1 RUN=/dev/shm/khayal runs/embedded.sh             half an hour of one H100, 50 GB of memory for clips
 #   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer
 #   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 MINUTES_COMPREHENSION=0 …    … the transformer alone
+#   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 MINUTES_BINDING=12 …         … and its words say which is what
 #
 # The result is $RUN/rewording/model, a checkpoint folder: khayal "a red ball" --model $RUN/rewording/model
 # How good it is stands in $RUN/report. The probe that reads it is in the package; MINUTES_PROBE=15 trains another,
@@ -32,6 +33,7 @@ CLIPS_LATENTS=${CLIPS_LATENTS:-6000}    # with AHEAD: all that are kept as frame
 MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-90}
 MINUTES_ENCODE=${MINUTES_ENCODE:-60}
 MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-12}
+MINUTES_BINDING=${MINUTES_BINDING:-0}        # in its place: the text encoder of FROM learns on
 MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
 MINUTES_ANNEALED=${MINUTES_ANNEALED:-0}      # the transformer goes on at a falling rate, on longer scenes too
 CLIPS_SCENES=${CLIPS_SCENES:-384}            # of which there are so many
@@ -106,6 +108,14 @@ render() {
         --set clips="$(clips "$CLIPS_PROBE")"
 }
 comprehend() {
+    if [ "$MINUTES_BINDING" != 0 ]; then
+        train_stage binding --minutes "$(scaled "$MINUTES_BINDING")" --set model="${FROM:?a checkpoint for MINUTES_BINDING}"
+        rm -rf "$RUN/comprehension"
+        mkdir -p "$RUN/comprehension"
+        cp -r "$RUN/binding/model/text_encoder" "$RUN/comprehension/model"
+        touch "$RUN/comprehension.done"
+        return
+    fi
     # Always anew: it takes minutes, and an encoder that has learned too fast hardly learns anything more.
     train_stage comprehension --minutes "$(scaled "$MINUTES_COMPREHENSION")" --set batch="$CAPTIONS"
 }

@@ -10,11 +10,11 @@ import pytest
 import tiny
 import torch
 from stages import copy_prepared, run
+from told import NAMES, ToldOfTwo, labels_of
 from torch import nn
 
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.errors import InputError
-from khayal.model.probe import ProbeConfig, ProbeLabels
 from khayal.model.text import UMT5EncoderConfig
 from khayal.train import caption_tokens
 from khayal.train.caption_tokens import CaptionTokens
@@ -29,40 +29,12 @@ from khayal.train.source import Epochs, Reading
 from khayal.train.text_to_video import TextToVideo
 
 TEXT = UMT5EncoderConfig(vocab_size=100, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-NAMES = ProbeConfig(
-    kinds=("ball", "cube"),
-    colours=("red", "blue"),
-    motions=("roll", "slide"),
-    directions=("left", "right"),
-    settings=("snow",),
-    lights=("day",),
-    moves=("still",),
-)
 TOLD = {
     ("ball", "red"): ("a red ball rolls", "there rolls a ball that is red"),
     ("ball", "blue"): ("a blue ball rolls", "there rolls a ball that is blue"),
     ("cube", "red"): ("a red cube rolls", "there rolls a cube that is red"),
     ("cube", "blue"): ("a blue cube rolls", "there rolls a cube that is blue"),
 }
-
-
-def labels_of(kind: str, colour: str) -> ProbeLabels:
-    """Of one clip, in which somebody rolls to the left."""
-    place, nobody = NAMES.colours.index(colour), torch.tensor([[2, 2]])
-    kinds, motions = nobody.clone(), nobody - 3
-    kinds[0, place], motions[0, place] = NAMES.kinds.index(kind), 0
-    zero = torch.zeros(1, dtype=torch.int64)
-    return ProbeLabels(
-        kinds=kinds,
-        motions=motions,
-        directions=motions,
-        is_seen=torch.ones(1, 2, 16, dtype=torch.bool),
-        boxes=torch.zeros(1, 2, 16, 4),
-        settings=zero,
-        lights=zero,
-        moves=zero,
-        is_cut=zero.bool(),
-    )
 
 
 class Told:
@@ -109,31 +81,6 @@ def test_it_learns_what_captions_say(tmp_path: Path) -> None:
     assert last["kind_right"] > 0.85  # some words are replaced by others
     encoder = load_part(tmp_path / "comprehension" / "model", "text_encoder", torch.float32)
     assert encoder.config == TEXT
-
-
-PAIRS = [("ball", "cube"), ("cube", "ball"), ("ball", "ball"), ("cube", "cube")]
-
-
-class ToldOfTwo:
-    """Scenes of a red and a blue one: which is what stands in the order of the words alone."""
-
-    def __len__(self) -> int:
-        return len(PAIRS)
-
-    def batches(self, reading: Reading):
-        step = reading.start
-        while True:
-            dice = np.random.default_rng([reading.seed, step])
-            drawn = [PAIRS[int(dice.integers(len(PAIRS)))] for _ in reading.rows]
-            captions, labels = [], []
-            for red, blue in drawn:
-                told = [f"a red {red}", f"a blue {blue}"]
-                captions.append(" and ".join(told if dice.random() < 0.5 else told[::-1]) + " rolls")
-                one, other = labels_of(red, "red"), labels_of(blue, "blue")
-                both = torch.where(one.kinds < len(NAMES.kinds), one.kinds, other.kinds)
-                labels.append(replace(one, kinds=both))
-            yield CaptionBatch(captions=tuple(captions), labels=joined(labels))
-            step += 1
 
 
 def test_it_learns_whose_kind_is_whose(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ every layer instead of one for all. Attribute names follow the weights' names in
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -205,13 +207,36 @@ class UMT5Encoder(nn.Module):
         From biases of no size that is learned late, or never where the logits grow large before: then an
         encoder tells what a caption names, and not which word goes with which.
         """
-        after = self.config.relative_attention_num_buckets // 2
         for name, parameter in self.named_parameters():
             if "relative_attention_bias" in name:
-                for head, bucket in zip(
-                    range(parameter.shape[1]), (1, after + 1, 2, after + 2), strict=False
-                ):
-                    parameter[bucket, head] = NEIGHBOUR_BIAS
+                self._look_beside(parameter, range(min(4, parameter.shape[1])))
+
+    @torch.no_grad()
+    def with_more_heads(self, num: int, generator: torch.Generator | None = None) -> UMT5Encoder:
+        """The same encoder with room to learn: in each layer more heads, which read a neighbour each.
+
+        At first they say nothing, so the same text comes out.
+
+        Args:
+            num: heads for each layer.
+        """
+        before = self.config.num_heads
+        wider = UMT5Encoder(replace(self.config, num_heads=before + num))
+        wider.initialise(generator)
+        for (name, given), parameter in zip(self.named_parameters(), wider.parameters(), strict=True):
+            if name.endswith(".o.weight"):
+                parameter.zero_()
+            if "relative_attention_bias" in name:
+                parameter.zero_()
+                self._look_beside(parameter, range(before, before + num))
+            parameter[tuple(slice(side) for side in given.shape)] = given
+        return wider
+
+    def _look_beside(self, bias: Float[Tensor, "buckets h"], heads: Sequence[int]) -> None:
+        """Have heads look at the token before, the one after, the second before, the second after."""
+        after = self.config.relative_attention_num_buckets // 2
+        for head, bucket in zip(heads, itertools.cycle((1, after + 1, 2, after + 2))):
+            bias[bucket, head] = NEIGHBOUR_BIAS
 
 
 def relative_buckets(

@@ -148,14 +148,7 @@ class Comprehension(TextObjective[CaptionBatch]):
     def __init__(self, config: ComprehensionConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.text_encoder = UMT5Encoder(config.text)
-        generator = torch.Generator().manual_seed(seed)
-        self.text_encoder.initialise(generator)
-        self.text_encoder.read_neighbours()
-        if config.text_encoder is not None:
-            given = load_part(config.text_encoder, "text_encoder", torch.float32)
-            assert isinstance(given, UMT5Encoder)
-            self.text_encoder = given
+        self.text_encoder = self.begun(torch.Generator().manual_seed(seed))
         names, width = config.names, self.text_encoder.config.d_model
         self._for_actors = [len(names.kinds) + 1, len(names.motions) + 1, len(names.directions) + 1]
         self._for_scenes = [len(names.settings), len(names.lights), len(names.moves)]
@@ -168,6 +161,17 @@ class Comprehension(TextObjective[CaptionBatch]):
             self.of_actors = nn.Linear(width, sum(self._for_actors))
             self.of_scenes = nn.Linear(width, sum(self._for_scenes))
         self._tokens = CaptionTokens(Tokenizer(config.tokenizer, length=config.text_length))
+
+    def begun(self, generator: torch.Generator) -> UMT5Encoder:
+        """The encoder as it is before the first step."""
+        if self.config.text_encoder is not None:
+            given = load_part(self.config.text_encoder, "text_encoder", torch.float32)
+            assert isinstance(given, UMT5Encoder)
+            return given
+        text_encoder = UMT5Encoder(self.config.text)
+        text_encoder.initialise(generator)
+        text_encoder.read_neighbours()
+        return text_encoder
 
     def forward(self, batch: CaptionBatch, chance: Chance) -> Score:
         """See `Objective`."""

@@ -1,0 +1,108 @@
+"""A model's text encoder learns which word goes with which; its transformer hears what it heard."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from stages import copy_prepared, run
+from told import NAMES, ToldOfTwo
+
+import khayal
+from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
+from khayal.train.binding import Binding, BindingConfig
+from khayal.train.caption_tokens import CaptionTokens
+from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
+from khayal.train.loop import Sitting
+from khayal.train.parts import load_part
+from khayal.train.preparing import TokenizerConfig, make_tokenizer
+from khayal.train.recipe import run_stage
+
+SCENES = tuple(
+    f"a red {red} and a blue {blue} rolls" for red in ("ball", "cube") for blue in ("ball", "cube")
+)
+OTHER_WAY = ["a red ball and a blue cube rolls", "a red cube and a blue ball rolls"]
+
+
+@pytest.fixture(scope="module")
+def learned(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a model whose encoder has learned; its transformer has learned to look at text."""
+    folder = copy_prepared(prepared, tmp_path_factory.mktemp("binding") / "run")
+    told = TokenizerConfig(texts=lambda: [*SCENES, "red square blue disc"], num_tokens=100)
+    make_tokenizer(told, folder / "tokenizer", Sitting(is_shown=False))
+    run("transformer", folder, steps=40)
+    model = folder / "transformer" / "model"
+    given = load_part(model / "text_encoder", "text_encoder", torch.float32)
+    shape = BindingConfig(
+        text=given.config,
+        tokenizer=model / "tokenizer",
+        names=NAMES,
+        text_length=24,
+        replaced_share=0.0,
+        model=model,
+        scenes=SCENES,
+        size=(2, 2),
+        num_columns=2,
+        num_queries=16,
+        num_heard=8,
+    )
+    stage = TrainConfig(
+        objective=partial(Binding, shape),
+        source=ToldOfTwo,
+        batch_size=16,
+        num_steps=200,
+        optimiser=OptimiserConfig(matrices="adamw", warmup_steps=2, learning_rate=1e-2),
+        keeping=KeepingConfig(tensorboard=False),
+        averages=(0.9,),
+    )
+    run_stage(stage, folder / "binding", Sitting(is_shown=False))
+    return folder
+
+
+def apart(model: Path) -> float:
+    """How far tokens of a caption are from those of one that says it the other way, beside their length."""
+    encoder = load_part(model / "text_encoder", "text_encoder", torch.float32)
+    tokens = CaptionTokens(Tokenizer(model / "tokenizer", length=24))
+    one, other = encoder(*tokens.of(OTHER_WAY))
+    return float(torch.cdist(one, other).amin(1).max() / one.norm(dim=-1).mean())
+
+
+def test_it_learns_whose_kind_is_whose_and_the_transformer_hears_the_same(learned: Path) -> None:
+    lines = [json.loads(line) for line in (learned / "binding" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["kind_among_others_right"] > 0.9  # who knows the words and not their order: half of it
+    assert lines[-1]["missed"] < 0.1
+    assert apart(learned / "binding" / "model") > 0.2
+
+
+def test_the_model_is_the_old_one_but_for_its_text_encoder(learned: Path) -> None:
+    old, new = learned / "transformer" / "model", learned / "binding" / "model"
+    for role in ("transformer", "vae"):
+        before, after = (load_part(model / role, role, torch.float32).state_dict() for model in (old, new))
+        for key, weight in after.items():
+            torch.testing.assert_close(weight, before[key], rtol=0, atol=0)
+    given, wider = (load_part(model / "text_encoder", "text_encoder", torch.float32) for model in (old, new))
+    assert isinstance(given, UMT5Encoder)
+    assert wider.config.num_heads == given.config.num_heads + 3
+    studio = khayal.open(new, device="cpu")
+    assert studio.checkpoint.defaults == khayal.open(old, device="cpu").checkpoint.defaults
+    assert studio.generate("a red ball and a blue cube", seconds=1, steps=1).num_frames == 8
+
+
+def test_more_heads_say_nothing_at_first() -> None:
+    given = UMT5Encoder(
+        UMT5EncoderConfig(vocab_size=50, d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2)
+    )
+    given.initialise(torch.Generator().manual_seed(0))
+    wider = given.with_more_heads(3, torch.Generator().manual_seed(1))
+    ids = torch.arange(24).reshape(2, 12)
+    is_token = torch.ones_like(ids, dtype=torch.bool)
+    torch.testing.assert_close(wider(ids, is_token), given(ids, is_token))
+    with torch.no_grad():  # what they read is what stands beside
+        for block in wider.encoder.block:
+            block.layer[0].SelfAttention.o.weight[:, 16:].normal_(generator=torch.Generator().manual_seed(2))
+    swapped = ids.clone()
+    swapped[:, 5] = 40
+    changed = (wider(swapped, is_token) - wider(ids, is_token)).norm(dim=-1)
+    assert changed[:, 4].min() > 5 * changed[:, 10].max()
