@@ -1,10 +1,12 @@
 """A model's text encoder learns which word goes with which; its transformer hears what it heard."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from stages import copy_prepared, run
 from told import NAMES, ToldOfTwo
@@ -19,6 +21,7 @@ from khayal.train.loop import Sitting
 from khayal.train.parts import load_part
 from khayal.train.preparing import TokenizerConfig, make_tokenizer
 from khayal.train.recipe import run_stage
+from khayal.train.text_to_video import TextToVideo
 
 SCENES = tuple(
     f"a red {red} and a blue {blue} rolls" for red in ("ball", "cube") for blue in ("ball", "cube")
@@ -88,6 +91,21 @@ def test_the_model_is_the_old_one_but_for_its_text_encoder(learned: Path) -> Non
     studio = khayal.open(new, device="cpu")
     assert studio.checkpoint.defaults == khayal.open(old, device="cpu").checkpoint.defaults
     assert studio.generate("a red ball and a blue cube", seconds=1, steps=1).num_frames == 8
+
+
+def test_a_transformer_is_trained_on_with_it(learned: Path) -> None:
+    config = tiny.transformer(learned, steps=2)
+    (shape,) = config.objective.args  # type: ignore[attr-defined]
+    shape = replace(shape, text_encoder=learned / "binding" / "model" / "text_encoder")
+    sitting = Sitting(is_shown=False, start=learned / "transformer" / "model")
+    run_stage(replace(config, objective=partial(TextToVideo, shape)), learned / "on", sitting)
+    bound, exported = (
+        load_part(learned / stage / "model" / "text_encoder", "text_encoder", torch.float32)
+        for stage in ("binding", "on")
+    )
+    assert exported.config == bound.config
+    for key, weight in exported.state_dict().items():
+        torch.testing.assert_close(weight, bound.state_dict()[key], rtol=0, atol=0)
 
 
 def test_more_heads_say_nothing_at_first() -> None:

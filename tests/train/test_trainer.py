@@ -19,7 +19,7 @@ import khayal
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.cli.train import train
 from khayal.errors import Cancelled, InputError, KhayalError, MissingExtraError
-from khayal.train import log, text_to_video
+from khayal.train import log, loop, text_to_video
 from khayal.train.chance import Chance
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.log import read_log
@@ -116,6 +116,22 @@ def test_bf16_computes_on_rounded_copies_of_float32_weights(new_run: NewRun) -> 
     assert torch.equal(computing[key], masters[key].bfloat16())
     for key in ("transformer.blocks.0.scale_shift_table", "text_encoder.shared.weight"):
         assert computing[key] is masters[key]
+
+
+@pytest.mark.parametrize(
+    ("precision", "is_native", "expected"),
+    [
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+        ("bfloat16", False, torch.bfloat16),
+        ("float32", True, torch.float32),
+    ],
+)
+def test_bfloat16_is_computed_in_where_there_is_hardware_for_it(
+    monkeypatch: pytest.MonkeyPatch, precision: str, is_native: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(loop, "has_native_bf16", lambda device: is_native)
+    assert loop.dtype_of(precision, torch.device("cpu")) == expected
 
 
 def test_losses_of_both_precisions_agree(new_run: NewRun) -> None:

@@ -70,7 +70,9 @@ class TrainConfig:
             less memory, and stay in the caches of a CPU, which is faster. Of an odd number, one has no
             neighbour for what joins two samples. None: all of a step.
         seed: decides the weights, the order of the data, and all noise.
-        precision: of the computing; weights and optimiser are float32 in any case.
+        precision: of the computing; weights and optimiser are float32 in any case. "auto" is bfloat16 where
+            the device multiplies it in hardware, and float32 elsewhere: a CPU that emulates it takes 14 times
+            as long.
         averages: decays of the moving averages of the weights; the last one is exported.
         interpolation: how far the exported weights go from those of --start to the trained ones. What was
             learned from few clips is often best a part of the way (WiSE-FT, arXiv:2109.01903).
@@ -88,7 +90,7 @@ class TrainConfig:
     num_steps: int | None = None
     minutes: float | None = None
     seed: int = 0
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     averages: tuple[float, ...] = (0.999, 0.9997)
     interpolation: float = 1.0

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from khayal.components import has_native_bf16
 from khayal.errors import Cancelled, InputError, KhayalError
 from khayal.parallel import compile_blocks, join_processes, recompute, shard
 from khayal.train import state
@@ -106,7 +107,7 @@ class Trainer:
         self._check_beginning()
         self.source = config.source()
         self.objective: Objective[Any] = config.objective().to(self.processes.device)
-        dtype = DTYPES[config.precision]
+        dtype = dtype_of(config.precision, self.processes.device)
         self._apply_parallelism(dtype)
         self.weights = Weights(self.objective, dtype, is_sharded=self.processes.size > 1)
         self.optimiser = Optimiser(config.optimiser, self.weights.masters, self.objective.is_matrix)
@@ -397,6 +398,13 @@ class Trainer:
 
     def _minutes_since(self, earlier: Position) -> float:
         return (self.position.seconds - earlier.seconds) / 60
+
+
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+    """What a run computes in; see `TrainConfig.precision`."""
+    if precision == "auto":
+        return torch.bfloat16 if has_native_bf16(device) else torch.float32
+    return DTYPES[precision]
 
 
 def _is_model(folder: Path) -> bool:

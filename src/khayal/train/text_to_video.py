@@ -69,7 +69,7 @@ class TextToVideo(Denoising):
             folder,
             transformers=[rebuilt(SpacetimeTransformer, config.transformer, transformer, dtype)],
             autoencoder=load_part(config.autoencoder, "vae", dtype),
-            text_encoder=rebuilt(UMT5Encoder, config.text, text_encoder, dtype),
+            text_encoder=rebuilt(UMT5Encoder, self.text_encoder.config, text_encoder, dtype),
             tokenizer=config.tokenizer,
             scheduler=config.scheduler,
             expand_timesteps=True,
