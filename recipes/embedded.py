@@ -42,6 +42,7 @@ from khayal.train.binding import Binding, BindingConfig
 from khayal.train.comprehension import Comprehension, ComprehensionConfig, LabelledCaptions, truths_in
 from khayal.train.compression import Compression, CompressionConfig
 from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
+from khayal.train.hearing import HearingConfig
 from khayal.train.loss import Levels, Mixture
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
 from khayal.train.probing import share_inside
@@ -250,16 +251,12 @@ def binding(
     `run` holds clips with their truth. A transformer has to be trained with it before videos show it.
     """
     folders = [run / "frames", run / "encode", run / "probe_clips"]
-    facts = [facts_of(Truth.from_json(dict(told))) for told in truths_in(folders)[:NUM_SCENES_ASKED]]
+    asked = [facts_of(Truth.from_json(dict(told))) for told in truths_in(folders, NUM_SCENES_ASKED)]
     shape = BindingConfig(
-        text=TEXT_ENCODER,
+        hearing=hearing(model, asked),
         tokenizer=Path(model) / "tokenizer",
         names=PROBE,
         text_length=TEXT_LENGTH,
-        model=Path(model),
-        scenes=tuple(plainly(known, seed) for seed, known in enumerate(facts)),
-        size=(SIDE // 16, SIDE // 16),
-        num_columns=NUM_FRAMES // AUTOENCODER.frames_per_latent,
     )
     config = comprehension(run, batch)
     return replace(
@@ -372,13 +369,10 @@ def rewording(
     facts = [facts_of(Truth.from_json(dict(told))) for told in truths_in(folders)]
     dial = max(map(int, dials))
     shape = RewordingConfig(
-        model=Path(model),
+        hearing=hearing(model, facts[:NUM_SCENES_ASKED]),
         tokenizer=run / "tokenizer",
         text_length=TEXT_LENGTH,
         words=words_said(facts, run / "tokenizer"),
-        scenes=tuple(plainly(known, seed) for seed, known in enumerate(facts[:NUM_SCENES_ASKED])),
-        size=(SIDE // 16, SIDE // 16),
-        num_columns=NUM_FRAMES // AUTOENCODER.frames_per_latent,
         prompts=PROMPTS,
     )
     return TrainConfig(
@@ -389,6 +383,16 @@ def rewording(
         seed=SEED,
         optimiser=OptimiserConfig(matrices="adamw", learning_rate=rate, warmup_steps=50, decay_share=0.6),
         averages=(0.99,),
+    )
+
+
+def hearing(model: str, facts: Sequence[Facts]) -> HearingConfig:
+    """What the transformer of a model hears, recorded while it makes videos of these scenes."""
+    return HearingConfig(
+        model=Path(model),
+        scenes=tuple(plainly(known, seed) for seed, known in enumerate(facts)),
+        size=(SIDE // 16, SIDE // 16),
+        num_columns=NUM_FRAMES // AUTOENCODER.frames_per_latent,
     )
 
 

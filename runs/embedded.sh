@@ -55,6 +55,7 @@ MINUTES_PROBE=${MINUTES_PROBE:-0}
 CLIPS_PROBE=${CLIPS_PROBE:-3000}
 PROMPTS=${PROMPTS:-512}     # of a table of the report; 0 writes none
 FROM=${FROM:-}              # a checkpoint to begin with
+[ "$MINUTES_BINDING" = 0 ] || : "${FROM:?MINUTES_BINDING needs the checkpoint whose text encoder learns: FROM=DIR}"
 SLICE=${SLICE:-}            # minutes after which this call stops, to be run again
 
 scaled() { python3 -c "print(max(1e-3, $1 * $SCALE))"; }
@@ -109,7 +110,7 @@ render() {
 }
 comprehend() {
     if [ "$MINUTES_BINDING" != 0 ]; then
-        train_stage binding --minutes "$(scaled "$MINUTES_BINDING")" --set model="${FROM:?a checkpoint for MINUTES_BINDING}"
+        train_stage binding --minutes "$(scaled "$MINUTES_BINDING")" --set model="$FROM"
         rm -rf "$RUN/comprehension"
         mkdir -p "$RUN/comprehension"
         cp -r "$RUN/binding/model/text_encoder" "$RUN/comprehension/model"

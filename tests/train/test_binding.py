@@ -17,6 +17,7 @@ from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.train.binding import Binding, BindingConfig
 from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
+from khayal.train.hearing import HearingConfig
 from khayal.train.loop import Sitting
 from khayal.train.parts import load_part
 from khayal.train.preparing import TokenizerConfig, make_tokenizer
@@ -37,17 +38,12 @@ def learned(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_tokenizer(told, folder / "tokenizer", Sitting(is_shown=False))
     run("transformer", folder, steps=40)
     model = folder / "transformer" / "model"
-    given = load_part(model / "text_encoder", "text_encoder", torch.float32)
     shape = BindingConfig(
-        text=given.config,
+        hearing=HearingConfig(model=model, scenes=SCENES, size=(2, 2), num_columns=2),
         tokenizer=model / "tokenizer",
         names=NAMES,
         text_length=24,
         replaced_share=0.0,
-        model=model,
-        scenes=SCENES,
-        size=(2, 2),
-        num_columns=2,
         num_queries=16,
         num_heard=8,
     )

@@ -14,6 +14,7 @@ import khayal
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.errors import InputError
 from khayal.train.config import KeepingConfig, OptimiserConfig, TrainConfig
+from khayal.train.hearing import HearingConfig
 from khayal.train.loop import Sitting
 from khayal.train.parts import load_part
 from khayal.train.preparing import TokenizerConfig, make_tokenizer
@@ -49,13 +50,10 @@ def learned(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     extended = replace(told, texts=lambda: map(reworded, SCENES), extends=model / "tokenizer")
     make_tokenizer(extended, folder / "words", Sitting(is_shown=False))
     config = RewordingConfig(
-        model=model,
+        hearing=HearingConfig(model=model, scenes=SCENES[::3], size=(2, 2), num_columns=2),
         tokenizer=folder / "words",
         text_length=32,
         words=("▁scarlet",),
-        scenes=SCENES[::3],
-        size=(2, 2),
-        num_columns=2,
         num_queries=16,
         replaced_share=0.0,
     )
@@ -104,13 +102,12 @@ def test_a_tokenizer_that_is_too_large_for_the_model_is_refused(learned: Path, t
     made = TokenizerConfig(texts=lambda: [f"word{k}" for k in range(500)], num_tokens=400)
     make_tokenizer(made, tmp_path / "tokenizer", Sitting(is_shown=False))
     config = RewordingConfig(
-        model=learned / "transformer" / "model",
+        hearing=HearingConfig(
+            model=learned / "transformer" / "model", scenes=SCENES[:1], size=(2, 2), num_columns=2
+        ),
         tokenizer=tmp_path / "tokenizer",
         text_length=32,
         words=(),
-        scenes=SCENES[:1],
-        size=(2, 2),
-        num_columns=2,
     )
     with pytest.raises(InputError, match="the model has room for 100"):
         Rewording(config)

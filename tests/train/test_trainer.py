@@ -131,7 +131,7 @@ def test_bfloat16_is_computed_in_where_there_is_hardware_for_it(
     monkeypatch: pytest.MonkeyPatch, precision: str, is_native: bool, expected: torch.dtype
 ) -> None:
     monkeypatch.setattr(loop, "has_native_bf16", lambda device: is_native)
-    assert loop.dtype_of(precision, torch.device("cpu")) == expected
+    assert loop.computing_dtype(precision, torch.device("cpu")) == expected
 
 
 def test_losses_of_both_precisions_agree(new_run: NewRun) -> None:

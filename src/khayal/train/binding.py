@@ -22,22 +22,21 @@ from torch import Tensor
 
 from khayal.model.text import AttentionLayer, TextBlock, UMT5Encoder
 from khayal.train.chance import Chance
-from khayal.train.comprehension import CaptionBatch, Comprehension, ComprehensionConfig
+from khayal.train.comprehension import Asking, AskingConfig, CaptionBatch
 from khayal.train.denoising import inside
-from khayal.train.hearing import Hearing
+from khayal.train.hearing import Hearing, HearingConfig
 from khayal.train.objective import Score
-from khayal.train.parts import load_part, rebuilt
+from khayal.train.parts import load_part
 
 _FOR_QUERIES = 73
 
 
 @dataclass(frozen=True, kw_only=True)
-class BindingConfig(ComprehensionConfig):
+class BindingConfig(AskingConfig):
     """What is trained.
 
     Attributes:
-        model: the checkpoint whose text encoder learns, with its own tokenizer.
-        scenes, size, num_columns: captions, and the latents at which what the transformer asks is recorded.
+        hearing: the checkpoint whose text encoder learns.
         num_heads: that are added to each layer.
         loudness: what the new heads of the last layer say at first, as a share of a token's length. At 0.3 a
             reading by colour, learned in two minutes, names 73% of kinds among several where it named 37%,
@@ -47,10 +46,7 @@ class BindingConfig(ComprehensionConfig):
         num_queries: of the transformer, for each of them.
     """
 
-    model: Path
-    scenes: tuple[str, ...]
-    size: tuple[int, int]
-    num_columns: int
+    hearing: HearingConfig
     num_heads: int = 3
     loudness: float = 0.3
     hearing_weight: float = 10.0
@@ -58,33 +54,23 @@ class BindingConfig(ComprehensionConfig):
     num_queries: int = 48
 
 
-class Binding(Comprehension):
+class Binding(Asking):
     """Learns to say what captions tell, and stays as it is to the transformer."""
 
-    config: BindingConfig
-
     def __init__(self, config: BindingConfig, seed: int = 0) -> None:
-        hearing = Hearing(
-            config.model,
-            config.scenes,
-            size=config.size,
-            num_columns=config.num_columns,
-            longest=2 * config.text_length,
-            seed=seed,
+        given = load_part(config.hearing.model / "text_encoder", "text_encoder", torch.float32)
+        wider = cast(UMT5Encoder, given).with_more_heads(
+            config.num_heads, torch.Generator().manual_seed(seed)
         )
-        super().__init__(config, seed)
+        super().__init__(config, wider, seed)
+        self.config = config
+        hearing = Hearing(config.hearing, longest=2 * config.text_length, seed=seed)
         self._hearing = [hearing]  # in a list, since it is not trained, nor kept
         self._speak_aside(torch.Generator().manual_seed(seed))
 
     def is_matrix(self, key: str) -> bool:
         """What asks and answers: it begins from nothing, and so has a rate of its own."""
         return not key.startswith("text_encoder.")
-
-    def begun(self, generator: torch.Generator) -> UMT5Encoder:
-        """The model's encoder with more heads, which say nothing yet."""
-        given = load_part(self.config.model / "text_encoder", "text_encoder", torch.float32)
-        assert isinstance(given, UMT5Encoder)
-        return given.with_more_heads(self.config.num_heads, generator).requires_grad_(True)
 
     @torch.no_grad()
     def _speak_aside(self, generator: torch.Generator) -> None:
@@ -93,7 +79,7 @@ class Binding(Comprehension):
         hook = self.text_encoder.encoder.final_layer_norm.register_forward_pre_hook(
             lambda module, given: last.append(given[0])
         )
-        ids, is_token = self._tokens.of(self.config.scenes)
+        ids, is_token = self._tokens.of(self.config.hearing.scenes)
         self.text_encoder(ids, is_token)
         hook.remove()
         tokens = last[0][is_token[:, : last[0].shape[1]]]
@@ -130,5 +116,5 @@ class Binding(Comprehension):
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
         """The checkpoint with the encoder that learned."""
         learned = inside(weights, "text_encoder")
-        text_encoder = rebuilt(UMT5Encoder, self.text_encoder.config, learned, torch.bfloat16)
-        self._hearing[0].save_with(folder, text_encoder, self.config.model / "tokenizer")
+        tokenizer = self.config.hearing.model / "tokenizer"
+        self._hearing[0].save_with(folder, self.text_encoder.config, learned, tokenizer)

@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -46,15 +46,15 @@ class CaptionBatch:
     labels: ProbeLabels
 
 
-def truths_in(folders: Sequence[Path]) -> list[Mapping[str, Any]]:
-    """What is true of the clips in shards; a folder that is not there has none.
+def truths_in(folders: Sequence[Path], most: int | None = None) -> list[Mapping[str, Any]]:
+    """What is true of the clips in shards, or of the first of them; a folder that is not there has none.
 
     Raises:
         InputError: of no clip it is known what is true.
     """
     readers = [ShardReader(folder) for folder in folders if folder.exists()]
     lines = (reader.line(clip) for reader in readers for clip in range(len(reader)))
-    truths = [line["truth"] for line in lines if "truth" in line]
+    truths = list(itertools.islice((line["truth"] for line in lines if "truth" in line), most))
     if not truths:
         raise InputError(
             f"Nothing can be read from the clips in “{folders[0]}”",
@@ -104,24 +104,33 @@ class LabelledCaptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComprehensionConfig:
-    """What is trained.
+class AskingConfig:
+    """What is asked, of what.
 
     Attributes:
         names: what there is to say, in the order of the labels.
-        text_encoder: the folder of a text encoder that stays as it is, so that what can be read from it is
-            measured; None where it learns.
         replaced_share: tokens that are replaced by any others, so that a word which was never met does not
             hide the rest.
         text_length: tokens of a caption that are read.
     """
 
-    text: UMT5EncoderConfig
     tokenizer: Path
     names: ProbeConfig
-    text_encoder: Path | None = None
     replaced_share: float = 0.04
     text_length: int = 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComprehensionConfig(AskingConfig):
+    """What is trained.
+
+    Attributes:
+        text_encoder: the folder of a text encoder that stays as it is, so that what can be read from it is
+            measured; None where it learns.
+    """
+
+    text: UMT5EncoderConfig
+    text_encoder: Path | None = None
 
 
 class TextObjective(Objective[Batch]):
@@ -142,13 +151,18 @@ class TextObjective(Objective[Batch]):
         return ".block." in key and "norm" not in key and "relative_attention" not in key
 
 
-class Comprehension(TextObjective[CaptionBatch]):
-    """Learns to say what captions tell."""
+class Asking(TextObjective[CaptionBatch]):
+    """Asks a text encoder what captions tell.
 
-    def __init__(self, config: ComprehensionConfig, seed: int = 0) -> None:
+    Args:
+        text_encoder: as it is before the first step.
+    """
+
+    def __init__(self, config: AskingConfig, text_encoder: UMT5Encoder, seed: int = 0) -> None:
         super().__init__()
-        self.config = config
-        self.text_encoder = self.begun(torch.Generator().manual_seed(seed))
+        self.text_encoder = text_encoder
+        self._replaced_share = config.replaced_share
+        self._nobody = len(config.names.kinds)
         names, width = config.names, self.text_encoder.config.d_model
         self._for_actors = [len(names.kinds) + 1, len(names.motions) + 1, len(names.directions) + 1]
         self._for_scenes = [len(names.settings), len(names.lights), len(names.moves)]
@@ -162,22 +176,11 @@ class Comprehension(TextObjective[CaptionBatch]):
             self.of_scenes = nn.Linear(width, sum(self._for_scenes))
         self._tokens = CaptionTokens(Tokenizer(config.tokenizer, length=config.text_length))
 
-    def begun(self, generator: torch.Generator) -> UMT5Encoder:
-        """The encoder as it is before the first step."""
-        if self.config.text_encoder is not None:
-            given = load_part(self.config.text_encoder, "text_encoder", torch.float32)
-            assert isinstance(given, UMT5Encoder)
-            return given
-        text_encoder = UMT5Encoder(self.config.text)
-        text_encoder.initialise(generator)
-        text_encoder.read_neighbours()
-        return text_encoder
-
     def forward(self, batch: CaptionBatch, chance: Chance) -> Score:
         """See `Objective`."""
         ids, is_token = self._tokens.of(batch.captions)
         device = self.of_scenes.weight.device
-        ids = worn(ids, self.config.replaced_share, self.text_encoder.config.vocab_size, chance)
+        ids = worn(ids, self._replaced_share, self.text_encoder.config.vocab_size, chance)
         is_token = is_token.to(device)
         text = self.text_encoder(ids.to(device), is_token)
         labels, count = batch.labels, float(len(batch.captions))
@@ -198,7 +201,7 @@ class Comprehension(TextObjective[CaptionBatch]):
                 terms.append(answer_loss(logits, torch.where(is_asked, truth, -1)))
             parts[f"{name}_right"] = share_right(logits, truth, is_asked) * count
             if name == "kind":
-                among = is_asked & is_among_others(labels.kinds, len(self.config.names.kinds)).flatten()
+                among = is_asked & is_among_others(labels.kinds, self._nobody).flatten()
                 parts["kind_among_others_right"] = share_right(logits, truth, among) * count
         return Score(total=torch.stack(terms).sum() * count, count=count, parts=parts)
 
@@ -216,19 +219,8 @@ class Comprehension(TextObjective[CaptionBatch]):
         labels = ProbeLabels(**{name: getattr(batch.labels, name).to(device) for name in names})
         return CaptionBatch(captions=batch.captions, labels=labels)
 
-    def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
-        """The encoder alone, as in a checkpoint's text_encoder/."""
-        plain = inside(weights, "text_encoder")
-        save_part(folder, rebuilt(UMT5Encoder, self.text_encoder.config, plain, torch.float32))
-
     def exported(self, folder: Path) -> dict[str, Tensor]:
-        """The encoder of a checkpoint or of this stage, with answers still to be learned.
-
-        Raises:
-            InputError: the encoder is given already, and stays as it is.
-        """
-        if self.config.text_encoder is not None:
-            return super().exported(folder)
+        """The encoder of a checkpoint or of this stage, with answers still to be learned."""
         where = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
         part = load_part(where, "text_encoder", torch.float32)
         found = {f"text_encoder.{key}": weight.detach() for key, weight in part.named_parameters()}
@@ -237,6 +229,33 @@ class Comprehension(TextObjective[CaptionBatch]):
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """Nothing: what it understands is in the log."""
         return []
+
+
+class Comprehension(Asking):
+    """Learns to say what captions tell, from fresh weights; or says how much of it an encoder tells."""
+
+    def __init__(self, config: ComprehensionConfig, seed: int = 0) -> None:
+        if config.text_encoder is None:
+            text_encoder = UMT5Encoder(config.text)
+            text_encoder.initialise(torch.Generator().manual_seed(seed))
+            text_encoder.read_neighbours()
+        else:
+            text_encoder = cast(UMT5Encoder, load_part(config.text_encoder, "text_encoder", torch.float32))
+        super().__init__(config, text_encoder, seed)
+        self.config = config
+
+    def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
+        """The encoder alone, as in a checkpoint's text_encoder/."""
+        plain = inside(weights, "text_encoder")
+        save_part(folder, rebuilt(UMT5Encoder, self.text_encoder.config, plain, torch.float32))
+
+    def exported(self, folder: Path) -> dict[str, Tensor]:
+        """See `Asking`.
+
+        Raises:
+            InputError: the encoder is given already, and stays as it is.
+        """
+        return Objective.exported(self, folder) if self.config.text_encoder else super().exported(folder)
 
 
 def is_among_others(kinds: Int[Tensor, "b n"], nobody: int) -> Bool[Tensor, "b n"]:

@@ -7,8 +7,8 @@ without a clip.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,11 +21,27 @@ from torch import Tensor, nn
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.checkpoint.save import save_checkpoint
 from khayal.checkpoint.tokenizer import Tokenizer
-from khayal.model.text import UMT5Encoder
+from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.model.transformer import Block, SpacetimeTransformer
 from khayal.train.caption_tokens import CaptionTokens
-from khayal.train.parts import load_part
+from khayal.train.parts import load_part, rebuilt
 from khayal.train.text_to_video import SHARD_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class HearingConfig:
+    """Whose hearing it is, and with what it is recorded what the transformer asks of text.
+
+    Attributes:
+        model: a checkpoint's folder.
+        scenes: captions of which it makes videos.
+        size, num_columns: of their latents.
+    """
+
+    model: Path
+    scenes: tuple[str, ...]
+    size: tuple[int, int]
+    num_columns: int
 
 
 class Hearing(nn.Module):
@@ -38,9 +54,6 @@ class Hearing(nn.Module):
         scale: for each block, how much what it hears differs between scenes.
 
     Args:
-        model: a checkpoint's folder.
-        scenes: captions with which the queries are recorded.
-        size, num_columns: of the latents at which they are.
         longest: tokens of a caption that are heard at most; more than the model reads, to hear those out
             that are too long for it.
     """
@@ -48,17 +61,9 @@ class Hearing(nn.Module):
     queries: Float[Tensor, "blocks n heads hd"]
     scale: Float[Tensor, " blocks"]
 
-    def __init__(
-        self,
-        model: Path,
-        scenes: Sequence[str],
-        *,
-        size: tuple[int, int],
-        num_columns: int,
-        longest: int,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, config: HearingConfig, *, longest: int, seed: int = 0) -> None:
         super().__init__()
+        model, scenes = config.model, config.scenes
         self.checkpoint = open_checkpoint(model)
         self.length = self.checkpoint.defaults.text_length
         self._tokens = CaptionTokens(Tokenizer(model / "tokenizer", length=longest))
@@ -67,7 +72,7 @@ class Hearing(nn.Module):
         self.text_encoder = cast(UMT5Encoder, encoder)
         self.transformer = cast(SpacetimeTransformer, transformer)
         generator = torch.Generator().manual_seed(seed)
-        self.register_buffer("queries", self._asked(scenes, size, num_columns, generator))
+        self.register_buffer("queries", self._asked(config, generator))
         self.register_buffer("scale", torch.ones(len(self.queries)))
         heard = self.told(scenes, self.queries[:, :: max(1, self.queries.shape[1] // 256)])
         self.register_buffer("scale", heard.var(dim=1).mean(dim=(1, 2)))
@@ -89,14 +94,21 @@ class Hearing(nn.Module):
         chosen = torch.from_numpy(dice.integers(0, self.queries.shape[1], num))
         return self.queries[:, chosen.to(self.queries.device)]
 
-    def save_with(self, folder: Path, text_encoder: nn.Module, tokenizer: Path, **defaults: Any) -> None:
-        """The model with another text encoder, and with some of its defaults changed."""
+    def save_with(
+        self,
+        folder: Path,
+        text: UMT5EncoderConfig,
+        weights: Mapping[str, Tensor],
+        tokenizer: Path,
+        **defaults: Any,
+    ) -> None:
+        """The model with another text encoder, of this shape, and with some of its defaults changed."""
         given, dtype = self.checkpoint, torch.bfloat16
         save_checkpoint(
             folder,
             transformers=[load_part(given.path / "transformer", "transformer", dtype)],
             autoencoder=load_part(given.path / "vae", "vae", dtype),
-            text_encoder=text_encoder,
+            text_encoder=rebuilt(UMT5Encoder, text, weights, dtype),
             tokenizer=tokenizer,
             scheduler=given.scheduler,
             expand_timesteps=given.expand_timesteps,
@@ -139,14 +151,13 @@ class Hearing(nn.Module):
         return text, (torch.arange(text.shape[1]) < ends).to(device)
 
     @torch.no_grad()
-    def _asked(
-        self, scenes: Sequence[str], size: tuple[int, int], num_columns: int, generator: torch.Generator
-    ) -> Tensor:
+    def _asked(self, config: HearingConfig, generator: torch.Generator) -> Tensor:
         """Queries of all blocks on the way from noise to videos of the scenes, at Wan's noise levels.
 
         Of each latent, half are those of the tokens to which the text tells most, where actors are.
         """
         per_latent, shift = 64, self.checkpoint.scheduler.flow_shift
+        size, num_columns = config.size, config.num_columns
         seen: list[Tensor] = []
         hooks = [
             cast(Block, block).attn2.norm_q.register_forward_hook(lambda module, given, out: seen.append(out))
@@ -156,7 +167,7 @@ class Hearing(nn.Module):
         levels = torch.linspace(1, 0, 9)
         levels = shift * levels / (1 + (shift - 1) * levels)
         channels, heads = self.transformer.config.in_channels, self.transformer.config.num_attention_heads
-        for caption in scenes:
+        for caption in config.scenes:
             text, is_heard = self._encode([caption])
             context = self.transformer.prepare(
                 text[:, None, : int(is_heard.sum())],

@@ -107,7 +107,7 @@ class Trainer:
         self._check_beginning()
         self.source = config.source()
         self.objective: Objective[Any] = config.objective().to(self.processes.device)
-        dtype = dtype_of(config.precision, self.processes.device)
+        dtype = computing_dtype(config.precision, self.processes.device)
         self._apply_parallelism(dtype)
         self.weights = Weights(self.objective, dtype, is_sharded=self.processes.size > 1)
         self.optimiser = Optimiser(config.optimiser, self.weights.masters, self.objective.is_matrix)
@@ -400,7 +400,7 @@ class Trainer:
         return (self.position.seconds - earlier.seconds) / 60
 
 
-def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+def computing_dtype(precision: str, device: torch.device) -> torch.dtype:
     """What a run computes in; see `TrainConfig.precision`."""
     if precision == "auto":
         return torch.bfloat16 if has_native_bf16(device) else torch.float32

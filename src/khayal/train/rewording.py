@@ -27,9 +27,9 @@ from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.chance import Chance
 from khayal.train.comprehension import TextObjective, worn
 from khayal.train.denoising import inside
-from khayal.train.hearing import Hearing
+from khayal.train.hearing import Hearing, HearingConfig
 from khayal.train.objective import Score
-from khayal.train.parts import load_part, rebuilt
+from khayal.train.parts import load_part
 from khayal.train.source import Epochs, Reading
 from khayal.train.text_to_video import preview_prompts
 
@@ -75,24 +75,19 @@ class RewordingConfig:
     """What is trained.
 
     Attributes:
-        model: the checkpoint whose transformer reads the text.
+        hearing: the checkpoint whose transformer reads the text; scenes are in the teacher's wording.
         tokenizer: the folder of the tokenizer, whose first tokens are the model's own.
         text_length: tokens of a caption that the new model reads.
         words: all words that it will know.
-        scenes: captions in the teacher's wording: what the transformer asks of text is recorded with them.
-        size, num_columns: latents at which it is recorded.
-        num_queries: of those, in each step.
+        num_queries: of the transformer, in each step.
         replaced_share: tokens that are replaced by any others.
         prompts: what previews show.
     """
 
-    model: Path
+    hearing: HearingConfig
     tokenizer: Path
     text_length: int
     words: tuple[str, ...]
-    scenes: tuple[str, ...]
-    size: tuple[int, int]
-    num_columns: int
     num_queries: int = 64
     replaced_share: float = 0.01
     prompts: tuple[str, ...] = ()
@@ -108,7 +103,7 @@ class Rewording(TextObjective[Wordings]):
     def __init__(self, config: RewordingConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        learned = load_part(config.model / "text_encoder", "text_encoder", torch.float32)
+        learned = load_part(config.hearing.model / "text_encoder", "text_encoder", torch.float32)
         self.text_encoder = cast(UMT5Encoder, learned)
         self.text_encoder.requires_grad_(True)
         tokenizer = Tokenizer(config.tokenizer, length=config.text_length)
@@ -119,14 +114,7 @@ class Rewording(TextObjective[Wordings]):
                 fix="make one that extends the model's own: --set extends=MODEL/tokenizer",
             )
         self._tokens = CaptionTokens(tokenizer)
-        hearing = Hearing(
-            config.model,
-            config.scenes,
-            size=config.size,
-            num_columns=config.num_columns,
-            longest=2 * config.text_length,
-            seed=seed,
-        )
+        hearing = Hearing(config.hearing, longest=2 * config.text_length, seed=seed)
         self._hearing = [hearing]  # in a list, since it is not trained, nor kept
 
     def forward(self, batch: Wordings, chance: Chance) -> Score:
@@ -147,10 +135,10 @@ class Rewording(TextObjective[Wordings]):
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[Wordings]) -> None:
         """The checkpoint with another text encoder, and with the words that it knows now."""
-        learned = inside(weights, "text_encoder")
         self._hearing[0].save_with(
             folder,
-            rebuilt(UMT5Encoder, self.text_encoder.config, learned, torch.bfloat16),
+            self.text_encoder.config,
+            inside(weights, "text_encoder"),
             self.config.tokenizer,
             text_length=self.config.text_length,
             words=self.config.words,
