@@ -11,7 +11,7 @@
 #
 # The result is $RUN/rewording/model, a checkpoint folder: khayal "a red ball" --model $RUN/rewording/model
 # How good it is stands in $RUN/report. The probe that reads it is in the package; MINUTES_PROBE=15 trains another,
-# to be put into src/khayal/evaluate/probe/ before the report.
+# each of its two parts so long, to be put into src/khayal/evaluate/probe/ from $RUN/look/model before the report.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,7 +64,7 @@ left() { python3 -c "print(max(0.05, $SLICE - $SECONDS / 60))"; }
 stage() {
     echo "— $1, after $SECONDS s" >&2
     local recipe=embedded
-    [[ $1 == probe* ]] && recipe=probe
+    [[ $1 == probe* || $1 == look ]] && recipe=probe
     khayal train "recipes.$recipe:$1" --out "$RUN" "${@:2}"
 }
 finished() { [ -f "$RUN/$1.done" ]; }
@@ -178,6 +178,7 @@ fi
 if [ "$MINUTES_PROBE" != 0 ]; then
     wait
     train_stage probe --minutes "$(scaled "$MINUTES_PROBE")" --set batch="$PROBED"
+    train_stage look --minutes "$(scaled "$MINUTES_PROBE")" --set batch="$((4 * PROBED))"
 fi
 [ "$PROMPTS" = 0 ] || khayal evaluate --model "$MODEL" --prompts "$PROMPTS" --report "$RUN/report"
 echo "khayal \"a red ball bounces\" --model $MODEL"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from safetensors.torch import load_file
 from torch import Tensor
@@ -17,18 +16,21 @@ from torch import Tensor
 from khayal.errors import CheckpointError
 from khayal.evaluate.claims import Actor, Heard
 from khayal.evaluate.labels import frames_seen
-from khayal.model.probe import Probe, ProbeConfig, ProbeReading
+from khayal.model.look import FILE as LOOK
+from khayal.model.look import Look
+from khayal.model.probe import Probe, ProbeConfig, ProbeReading, resized
 from khayal.model.skeleton import without_weights
 from khayal.world import vocabulary as v
 
 SHIPPED = Path(__file__).parent / "probe"
+WEIGHTS = "probe.safetensors"
 KEPT = tuple(field.name for field in fields(ProbeReading) if field.name != "where")
 """What is kept of a reading."""
 READ_AT_ONCE = 8
 
 
 def open_probe(folder: Path = SHIPPED) -> Probe:
-    """The probe in a folder, computing in float32.
+    """The probe in a folder, computing in float32; without its closer look where that is not there.
 
     Raises:
         CheckpointError: it is not there, or knows other names than this version's world.
@@ -48,16 +50,23 @@ def open_probe(folder: Path = SHIPPED) -> Probe:
             why="its names are others",
             fix="train it again",
         )
+    looks = (folder / LOOK).exists()
     with without_weights():
-        probe = Probe(config)
-    weights = {key: value.float() for key, value in load_file(folder / "probe.safetensors").items()}
-    probe.load_state_dict(weights, assign=True)
+        probe = Probe(config, Look(len(config.kinds), len(config.colours)) if looks else None)
+    weights = load_file(folder / WEIGHTS)
+    if looks:
+        weights |= {f"look.{key}": value for key, value in load_file(folder / LOOK).items()}
+    probe.load_state_dict({key: value.float() for key, value in weights.items()}, assign=True)
     return probe.eval().requires_grad_(False)
 
 
 def fingerprint(folder: Path = SHIPPED) -> str:
     """Of the probe's weights."""
-    return hashlib.sha256((folder / "probe.safetensors").read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256()
+    for name in (WEIGHTS, LOOK):
+        if (folder / name).exists():
+            digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def prepared(
@@ -66,9 +75,7 @@ def prepared(
     """Clips as the probe wants them: each pixel the mean of those it covers, the nearest frame in time."""
     places = torch.from_numpy(frames_seen(frames.shape[1], fps, config))
     taken = frames[:, places].float().permute(0, 4, 1, 2, 3)
-    images = taken.transpose(1, 2).flatten(0, 1)
-    small = F.interpolate(images, size=(config.side, config.side), mode="area").round()
-    return small.unflatten(0, (len(frames), -1)).transpose(1, 2) / 127.5 - 1
+    return resized(taken, config.full_side).round() / 127.5 - 1
 
 
 @torch.inference_mode()

@@ -3,7 +3,8 @@
 Frames are folded by threes, pixels four by four, so that all convolutions run on a 16×16 grid; between
 them some channels are shifted by one step in time (Lin et al. 2018, arXiv:1811.08383). For every colour one
 map of attention says where the actor of that colour is, since no two actors of a scene share a colour: what
-lies under it tells the actor's kind, its motion and its direction, and where it lies is its track.
+lies under it tells the actor's kind, its motion and its direction, and where it lies is its track. Which kind
+it is can be read better from close by, at full size: that is what khayal.model.look is for.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from torch import Tensor, nn
 
 from khayal.model.causal_conv import RmsNorm
 from khayal.model.chunk_autoencoder import Block
+from khayal.model.look import Look, crops_of
 
 FOLD = 4
 """Pixels folded into channels along each side."""
+WORTH_A_LOOK = 0.02
+"""How likely an actor has to be there, at least, to be looked at closely."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,8 @@ class ProbeConfig:
     Attributes:
         kinds, colours, motions, directions, settings, lights, moves: the names that it knows, in its order.
         num_frames: frames that it looks at; the clip is brought to `fps` and to this length.
-        side: pixels of a frame along each side.
+        side: pixels of a frame along each side, in which actors are found.
+        full_side: pixels of a frame as it is given, in which they are looked at closely.
         frames_per_step: frames that are folded into one step in time.
     """
 
@@ -44,6 +49,7 @@ class ProbeConfig:
     fps: int = 12
     num_frames: int = 48
     side: int = 64
+    full_side: int = 128
     frames_per_step: int = 3
     width: int = 64
     deep_width: int = 128
@@ -53,6 +59,16 @@ class ProbeConfig:
     def num_steps(self) -> int:
         """Steps in time, for each of which actors are placed."""
         return self.num_frames // self.frames_per_step
+
+    @property
+    def close_steps(self) -> slice:
+        """The steps at which actors are looked at closely: every other one."""
+        return slice(None, None, 2)
+
+    @property
+    def close_frames(self) -> slice:
+        """The frames of these steps: the middle one of each."""
+        return slice(self.frames_per_step // 2, None, 2 * self.frames_per_step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +135,15 @@ class Head(nn.Sequential):
 
 
 class Probe(nn.Module):
-    """Clips in [-1, 1] → what they show."""
+    """Clips in [-1, 1] → what they show.
 
-    def __init__(self, config: ProbeConfig) -> None:
+    Attributes:
+        look: what names the kinds of actors that were found, or None where they are named without.
+    """
+
+    def __init__(self, config: ProbeConfig, look: Look | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.look = config, look
         width, deep, token = config.width, config.deep_width, config.token_width
         self.stem = nn.Conv2d(3 * config.frames_per_step * FOLD**2, width, 3, padding=1)
         self.fine = Block(width)
@@ -153,8 +173,8 @@ class Probe(nn.Module):
         nn.init.zeros_(self.box.weight)
 
     def forward(self, frames: Float[Tensor, "b 3 f h w"]) -> ProbeReading:
-        """Read clips of the config's length and size. The maps may compute in bfloat16, the rest does not."""
-        maps, deep = self._maps(frames.to(self.stem.weight.dtype))
+        """Read clips of the config's length. The maps may compute in bfloat16, the rest does not."""
+        maps, deep = self._maps(resized(frames, self.config.side).to(self.stem.weight.dtype))
         around = F.adaptive_avg_pool2d(self.around(deep), 4).float()
         around = rearrange(around, "(b t) c h w -> b t (c h w)", b=len(frames))
         scenes = self.scene_steps(self.scene_token(around))
@@ -167,12 +187,15 @@ class Probe(nn.Module):
         actors = self._clips_of(tokens, is_seen, scene)
         kinds = self.kinds(actors)
         is_there = 1 - kinds.softmax(-1)[..., -1:]
+        boxes = torch.cat((centres, sizes), dim=-1)
+        if self.look is not None:
+            kinds = self._named(self.look, frames.float(), kinds, boxes, is_seen)
         return ProbeReading(
             kinds=kinds,
             motions=self.motions(actors),
             directions=self.directions(actors),
             is_seen=is_seen,
-            boxes=torch.cat((centres, sizes), dim=-1),
+            boxes=boxes,
             where=where,
             settings=self.settings(scene),
             lights=self.lights(scene),
@@ -180,6 +203,20 @@ class Probe(nn.Module):
             is_cut=self.cut(scene)[:, 0],
             features=torch.cat((scene, (actors * is_there).sum(1)), dim=-1),
         )
+
+    def _named(self, look: Look, frames: Tensor, kinds: Tensor, boxes: Tensor, is_seen: Tensor) -> Tensor:
+        """Kinds as they are seen from close by; whether there is an actor at all is not judged again."""
+        is_there = 1 - kinds.softmax(-1)[..., -1]
+        clips, colours = (is_there > WORTH_A_LOOK).nonzero(as_tuple=True)
+        if len(clips) == 0:
+            return kinds
+        steps = self.config.close_steps
+        moments = frames[:, :, self.config.close_frames].transpose(1, 2)[clips]
+        crops = crops_of(moments, boxes[clips, colours, steps])
+        seen = look(crops, colours, is_seen[clips, colours, steps].sigmoid()).log_softmax(-1)
+        named = kinds.clone()
+        named[clips, colours, :-1] = seen + kinds[clips, colours, :-1].logsumexp(-1, keepdim=True)
+        return named
 
     def _clips_of(self, tokens: Tensor, is_seen: Tensor, scene: Tensor) -> Float[Tensor, "b n d"]:
         """Each colour's whole clip: its own steps, where it is seen, and what is around them."""
@@ -220,6 +257,14 @@ class Probe(nn.Module):
         told = (under, context, places, spread, strength / 8)
         tokens = self.actor_token(torch.cat(told, dim=-1))
         return where.unflatten(-1, (h, w)), tokens, places, strength / 8
+
+
+def resized(frames: Float[Tensor, "b c f h w"], side: int) -> Float[Tensor, "b c f side side"]:
+    """Each pixel the mean of those that it covers."""
+    if frames.shape[-2:] == (side, side):
+        return frames
+    images = F.interpolate(frames.transpose(1, 2).flatten(0, 1), size=(side, side), mode="area")
+    return images.unflatten(0, (len(frames), -1)).transpose(1, 2)
 
 
 def _centres(count: int, like: Tensor) -> Float[Tensor, "n"]:

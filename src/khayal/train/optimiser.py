@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from khayal.components import has_native_bf16
 from khayal.train.config import OptimiserConfig
 
 
@@ -125,9 +126,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """The nearest orthogonal matrix of each, about: five rounds of Newton and Schulz's quintic in bfloat16.
+    """The nearest orthogonal matrix of each, about: five rounds of Newton and Schulz's quintic.
 
-    All have one shape. Those that are spread over processes are gathered once, and every process computes
+    In bfloat16 where the device has hardware for it; in float32 a CPU without takes a 35th of the time. All
+    have one shape. Those that are spread over processes are gathered once, and every process computes
     the same: a product of spread matrices would gather in each of the fifteen products of a step.
     """
     whole = [matrix.full_tensor() if isinstance(matrix, DTensor) else matrix for matrix in matrices]
@@ -142,7 +144,7 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 def _newton_schulz(x: Tensor) -> Tensor:
     like, is_tall = x, x.shape[-2] > x.shape[-1]
-    x = x.bfloat16()
+    x = x.bfloat16() if has_native_bf16(x.device) else x.float()
     x = x.mT if is_tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""The probe that scores: small clips in, what they show out, learned from the world's truth."""
+"""The probe that scores: clips in, what they show out, learned from the world's truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from khayal.model.probe import Probe, ProbeConfig, ProbeLabels, ProbeReading
+from khayal.model.probe import Probe, ProbeConfig, ProbeLabels, ProbeReading, resized
 from khayal.train.chance import Chance
 from khayal.train.objective import Objective, Score
 from khayal.train.shards import ShardReader
@@ -28,18 +28,19 @@ IN_HALF_PRECISION = ("stem", "fine", "down", "deep", "up", "last", "norm", "wher
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeBatch:
-    """Small clips in [-1, 1] and what they show."""
+    """Clips in [-1, 1] and what they show."""
 
     frames: Float[Tensor, "b 3 f h w"]
     labels: ProbeLabels
 
 
 class LabelledClips:
-    """Small clips from a folder that was kept with their truth, half of them mirrored: a Source.
+    """Clips from a folder that was kept with their truth, half of them mirrored: a Source.
 
     Args:
         label: gives the labels of one clip from its truth, as a batch of one.
         times: how often a clip comes in an epoch, from its truth.
+        frames: which of its frames are read.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class LabelledClips:
         config: ProbeConfig,
         label: Callable[[Mapping[str, Any]], ProbeLabels],
         times: Callable[[Mapping[str, Any]], int] = lambda truth: 1,
+        frames: slice = slice(None),
     ) -> None:
-        self._reader, self._config = ShardReader(folder), config
+        self._reader, self._config, self._frames = ShardReader(folder), config, frames
         truths = [self._reader.line(clip)["truth"] for clip in range(len(self._reader))]
         self._labels = joined([label(truth) for truth in truths])
         self._places = [clip for clip, truth in enumerate(truths) for _ in range(times(truth))]
@@ -63,8 +65,9 @@ class LabelledClips:
         for step in itertools.count(reading.start):
             places = order.batch(step, reading.batch_size, reading.rows)
             clips = [self._places[place // 2] for place in places]
+            frames = self._reader.read("frames", clips)[:, self._frames]
             batch = ProbeBatch(
-                frames=self._reader.read("frames", clips).permute(0, 4, 1, 2, 3).float() / 127.5 - 1,
+                frames=frames.permute(0, 4, 1, 2, 3).float() / 127.5 - 1,
                 labels=chosen(self._labels, torch.tensor(clips)),
             )
             is_mirrored = torch.tensor([place % 2 == 1 for place in places])
@@ -118,7 +121,7 @@ class Probing(Objective[ProbeBatch]):
 
     def forward(self, batch: ProbeBatch, chance: Chance) -> Score:
         """See `Objective`."""
-        reading = self.probe(worn(batch.frames, chance))
+        reading = self.probe(worn(resized(batch.frames, self.probe.config.side), chance))
         labels, count = batch.labels, float(len(batch.frames))
         terms = losses(reading, labels)
         parts = {name: term.detach() * count for name, term in (terms | rights(reading, labels)).items()}
@@ -161,20 +164,29 @@ class Probing(Objective[ProbeBatch]):
         return []
 
 
-def worn(frames: Float[Tensor, "b 3 f h w"], chance: Chance) -> Float[Tensor, "b 3 f h w"]:
-    """Clips as an imperfect decoder might give them: each is softened, grained, made darker or paler."""
+def worn(
+    frames: Float[Tensor, "m 3 f h w"], chance: Chance, reach: int = 1, clips: Tensor | None = None
+) -> Float[Tensor, "m 3 f h w"]:
+    """Clips as an imperfect decoder might give them: each is softened, grained, made darker or paler.
+
+    Args:
+        frames: a batch's clips, or pieces of them.
+        reach: over how many pixels to each side they are softened at most.
+        clips: which of the batch's clips each piece is of, where they are pieces.
+    """
     dice = [chance.dice(_FOR_LOOKS, row) for row in chance.rows]
+    of = slice(None) if clips is None else clips
 
     def drawn(low: float, high: float) -> Tensor:
         values = torch.tensor([float(one.uniform(low, high)) for one in dice])
-        return values.to(frames.device)[:, None, None, None, None]
+        return values.to(frames.device)[of][:, None, None, None, None]
 
-    images = frames.flatten(1, 2)
-    soft = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1).view_as(frames)
+    padded = F.pad(frames.flatten(1, 2), (reach,) * 4, mode="replicate")
+    soft = F.avg_pool2d(padded, 2 * reach + 1, stride=1).view_as(frames)
     softness, is_soft = drawn(0, 1), drawn(0, 1) < 0.6
     frames = torch.where(is_soft, torch.lerp(frames, soft, softness), frames)
     level = drawn(-0.06, 0.06).clamp(min=0)
-    grain = chance.normal(_FOR_GRAIN, tuple(frames.shape[1:]), frames.device)
+    grain = chance.normal(_FOR_GRAIN, tuple(frames.shape[1:]), frames.device)[of]
     return frames * drawn(0.9, 1.08) + drawn(-0.06, 0.06) + level * grain
 
 
