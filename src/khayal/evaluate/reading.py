@@ -131,9 +131,8 @@ def best(logits: Tensor, is_admitted: Tensor) -> Tensor:
 
 
 def presence(kinds: Float[Tensor, "b n kinds"], admitted: Admitted) -> Float[Tensor, "b n"]:
-    """How likely there is an actor of each colour."""
-    share = kinds.masked_fill(~admitted.kinds, -torch.inf).softmax(-1)
-    return (1 - share[..., -1]) * admitted.colours
+    """How likely there is an actor of each colour, whatever its kind."""
+    return (1 - kinds.softmax(-1)[..., -1]) * admitted.colours
 
 
 def heard(reading: dict[str, Tensor], dial: int, config: ProbeConfig) -> list[Heard]:
