@@ -29,7 +29,7 @@ WORTH_A_LOOK = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """What a probe can say, and its sizes; the default sizes make 1.1 million parameters.
+    """What a probe can say, and its sizes; the default ones make 1.1 million parameters, the look apart.
 
     Attributes:
         kinds, colours, motions, directions, settings, lights, moves: the names that it knows, in its order.

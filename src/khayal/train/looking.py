@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,7 +20,7 @@ from khayal.model.look import FILE, Look, crops_of
 from khayal.model.probe import ProbeConfig
 from khayal.train.chance import Chance
 from khayal.train.objective import Objective, Score
-from khayal.train.probing import ProbeBatch, worn
+from khayal.train.probing import ProbeBatch, moved, worn
 
 _FOR_MOMENTS, _FOR_ACTOR, _FOR_MOMENT = 53, 54, 55
 MOMENTS = 3
@@ -47,7 +46,7 @@ class Looking(Objective[ProbeBatch]):
         self.config, self.of = config, of
         with torch.random.fork_rng(devices=[]):  # the layers draw their own weights
             torch.manual_seed(seed)
-            self.look = Look(len(self.config.kinds), len(self.config.colours))
+            self.look = Look(len(config.kinds), len(config.colours))
 
     def forward(self, batch: ProbeBatch, chance: Chance) -> Score:
         """See `Objective`. Of the batch's clips only the frames that are looked at are given."""
@@ -68,10 +67,7 @@ class Looking(Objective[ProbeBatch]):
 
     def to_device(self, batch: ProbeBatch, device: torch.device) -> ProbeBatch:
         """See `Objective`."""
-        labels = {name: value.to(device) for name, value in vars(batch.labels).items()}
-        return ProbeBatch(
-            frames=batch.frames.to(device, non_blocking=True), labels=replace(batch.labels, **labels)
-        )
+        return moved(batch, device)
 
     def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
         """See `Objective`."""

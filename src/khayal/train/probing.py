@@ -74,6 +74,13 @@ class LabelledClips:
             yield mirrored(batch, is_mirrored, self._config)
 
 
+def moved(batch: ProbeBatch, device: torch.device) -> ProbeBatch:
+    """The batch on a device."""
+    names = [field.name for field in fields(ProbeLabels)]
+    labels = ProbeLabels(**{name: getattr(batch.labels, name).to(device) for name in names})
+    return ProbeBatch(frames=batch.frames.to(device, non_blocking=True), labels=labels)
+
+
 def joined(labels: Sequence[ProbeLabels]) -> ProbeLabels:
     """Batches of labels, one after the other."""
     names = [field.name for field in fields(ProbeLabels)]
@@ -129,9 +136,7 @@ class Probing(Objective[ProbeBatch]):
 
     def to_device(self, batch: ProbeBatch, device: torch.device) -> ProbeBatch:
         """See `Objective`."""
-        names = [field.name for field in fields(ProbeLabels)]
-        labels = ProbeLabels(**{name: getattr(batch.labels, name).to(device) for name in names})
-        return ProbeBatch(frames=batch.frames.to(device, non_blocking=True), labels=labels)
+        return moved(batch, device)
 
     def dtype_of(self, key: str, dtype: torch.dtype) -> torch.dtype:
         """See `Objective`."""
