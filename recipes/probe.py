@@ -16,6 +16,7 @@ from pathlib import Path
 from recipes.embedded import DIALS, FPS, SECONDS, SIDE
 
 from khayal.evaluate.labels import PROBE, labels_of
+from khayal.evaluate.reading import open_probe
 from khayal.train.config import OptimiserConfig, TrainConfig
 from khayal.train.looking import Looking
 from khayal.train.preparing import KeepConfig, Sample
@@ -61,7 +62,7 @@ def clips_of(run: Path, frames: slice = slice(None)) -> LabelledClips:
 def probe(run: Path, batch: int = 10, rate: float = 5e-3) -> TrainConfig:
     """What scores the model, in `khayal evaluate`.
 
-    On two free CPU cores with hardware for bfloat16 it sees about 19 clips a second, without 5.
+    On two free CPU cores with hardware for bfloat16 it sees about 19 clips a second, on one without about 3.
     """
     return TrainConfig(
         objective=partial(Probing, PROBE),
@@ -80,8 +81,9 @@ def look(run: Path, of: str = "", batch: int = 40, rate: float = 5e-3) -> TrainC
     Args:
         of: the probe that finds them; that of the stage before, unless another one is named.
     """
+    finder = Path(of) if of else run / "probe" / "model"
     return TrainConfig(
-        objective=partial(Looking, PROBE, Path(of) if of else run / "probe" / "model"),
+        objective=partial(Looking, open_probe(finder).config, finder),  # refused now, not after the training
         source=lambda: clips_of(run, PROBE.close_frames),
         batch_size=batch,
         minutes=15,

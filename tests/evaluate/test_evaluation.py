@@ -278,7 +278,9 @@ def test_a_missing_extra_is_named(
 
 @pytest.mark.usefixtures("gl")
 def test_the_shipped_probe_is_small_and_reads_real_clips() -> None:
-    assert sum(path.stat().st_size for path in reading.SHIPPED.iterdir()) < 4_500_000
+    sizes = {path.name: path.stat().st_size for path in reading.SHIPPED.iterdir()}
+    assert sum(sizes.values()) - sizes[reading.LOOK] < 3_000_000
+    assert sizes[reading.LOOK] < 2_000_000
     casting = Casting(size=(128, 128), fps=12, num_frames=48, dials=(1,), split="heldout", seed=77)
     rendered = list(played(casting, list(range(8)), 0))
     frames = torch.from_numpy(np.stack([one.frames for one in rendered]))
@@ -323,15 +325,13 @@ def shown(*clips: dict[tuple[str, str], float]) -> dict[str, torch.Tensor]:
 
 
 def test_answers_are_among_those_that_the_dial_admits() -> None:
-    red = {("cat", "red"): 20.0, ("cube", "red"): 8.0}  # cats are of dial 3
+    red = {("cat", "red"): 9.0, ("cube", "red"): 8.0}  # cats are of dial 3
     told = shown(red | {("cat", "pink"): 20.0, ("cube", "pink"): 9.0})
     config = open_probe().config
     small, larger = heard(told, 1, config)[0], heard(told, 2, config)[0]
     assert [(actor.colour, actor.kind) for actor in small.actors] == [("red", "cube")]
-    assert sorted((actor.colour, actor.kind) for actor in larger.actors) == [
-        ("pink", "cube"),
-        ("red", "cube"),
-    ]
+    assert [actor.colour for actor in larger.actors] == ["pink", "red"]
+    assert {actor.kind for actor in larger.actors} == {"cube"}
     assert small.setting == "room"
     assert larger.setting == "courtyard"
 

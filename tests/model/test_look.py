@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipes.probe import look
 from safetensors.torch import save_file
 
+from khayal.errors import CheckpointError
 from khayal.model.look import CROP, FILE, Look, crops_of
 from khayal.model.probe import Probe, ProbeConfig, ProbeLabels, resized
 from khayal.train.chance import Chance
@@ -111,6 +113,19 @@ def test_who_is_not_there_or_never_seen_is_not_learned_from() -> None:
     batch.labels.kinds[0, 0] = NOBODY
     batch.labels.is_seen[1, 1] = False
     assert Looking(TINY, Path("no probe"))(batch, chance(0)).count == 14
+
+
+def test_a_batch_in_which_nobody_is_seen_teaches_nothing() -> None:
+    batch, looking = close_up(clips()), Looking(TINY, Path("no probe"))
+    batch.labels.is_seen[:] = False
+    score = looking(batch, chance(0))
+    (score.total / score.count).backward()
+    assert all(bool((weight.grad == 0).all()) for weight in looking.parameters())
+
+
+def test_a_probe_that_is_not_there_is_refused_before_the_training(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no probe"):
+        look(tmp_path)
 
 
 def test_moments_are_taken_where_an_actor_is_seen() -> None:

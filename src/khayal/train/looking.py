@@ -54,6 +54,9 @@ class Looking(Objective[ProbeBatch]):
         is_seen = labels.is_seen[:, :, steps]
         is_there = (labels.kinds < len(self.config.kinds)) & is_seen.any(-1)
         clips, colours = is_there.nonzero(as_tuple=True)
+        if len(clips) == 0:  # nobody is to be seen in these clips: a step that teaches nothing
+            nothing = torch.stack([weight.sum() for weight in self.parameters()]).sum() * 0
+            return Score(total=nothing, count=1.0, parts={"kind": nothing.detach()})
         moments = drawn_moments(is_seen, chance)[clips, colours]
         frames = batch.frames.transpose(1, 2)[clips[:, None], moments]
         boxes = shaken(labels.boxes[:, :, steps], chance)[clips[:, None], colours[:, None], moments]
