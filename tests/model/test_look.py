@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from recipes.probe import look
 from safetensors.torch import save_file
 
 from khayal.errors import CheckpointError
@@ -16,6 +15,7 @@ from khayal.train.config import OptimiserConfig
 from khayal.train.looking import MOMENTS, Looking, drawn_moments, shaken
 from khayal.train.optimiser import Optimiser
 from khayal.train.probing import ProbeBatch
+from khayal.train.recipe import call_recipe, find_recipe
 
 TINY = ProbeConfig(
     kinds=("square", "cross"),
@@ -125,7 +125,7 @@ def test_a_batch_in_which_nobody_is_seen_teaches_nothing() -> None:
 
 def test_a_probe_that_is_not_there_is_refused_before_the_training(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no probe"):
-        look(tmp_path)
+        call_recipe(find_recipe("recipes.probe:look"), tmp_path, {})
 
 
 def test_moments_are_taken_where_an_actor_is_seen() -> None:
