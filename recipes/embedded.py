@@ -10,6 +10,8 @@
     khayal train recipes.embedded:annealed --out RUN         it settles; every third step is of such scenes
     khayal train recipes.embedded:rewording --out RUN --set model=RUN/transformer/model    more ways to say it
     khayal train recipes.embedded:binding --out RUN --set model=MODEL    its words say which is what
+    khayal train recipes.embedded:columns --out RUN          moments of many scenes, a latent each
+    khayal train recipes.embedded:bound --out RUN --start MODEL          and so do its pictures
 
 `runs/embedded.sh` does all of it. The whole checkpoint is 31 MB in bfloat16. The dials of the world have to
 be the same in all stages; --set dials=1 makes the smallest world.
@@ -47,7 +49,7 @@ from khayal.train.loss import Levels, Mixture
 from khayal.train.preparing import ClipsFrom, EncodeConfig, KeepConfig, Sample, TokenizerConfig
 from khayal.train.probing import share_inside
 from khayal.train.rewording import PairedCaptions, Rewording, RewordingConfig
-from khayal.train.shards import Crops, FrameShards, InTurn, LatentShards, ShardReader
+from khayal.train.shards import Beside, Crops, FrameShards, InTurn, LatentShards, ShardReader
 from khayal.train.source import LatentBatch, Passage, Source
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
 from khayal.world.captions import LANGUAGES, LENGTHS, caption, plan, write
@@ -55,7 +57,11 @@ from khayal.world.clips import Passage as WorldPassage
 from khayal.world.clips import render_clip
 from khayal.world.draw import Request, in_turn
 from khayal.world.facts import Facts, facts_of
+from khayal.world.record import record
+from khayal.world.redress import redressed
+from khayal.world.render import renderer
 from khayal.world.retelling import plainly, recast, said_twice
+from khayal.world.theatre import take
 from khayal.world.truth import Truth
 from khayal.world.workers import in_order
 
@@ -74,6 +80,11 @@ SEED = 0
 CLIPS_READ_FOR_WORDS = 3000
 NUM_WORDINGS = 4
 """Of each caption, drawn anew from what is known of the clip."""
+MOMENTS = 8
+"""Of each take, in `columns`."""
+COLUMNS_AT_ONCE = 12
+"""In the place of a clip, in `bound`."""
+PLAYS_IN_TURN = ("company", "company", "collide", "solo")
 NUM_SCENES_ASKED = 32
 """With which it is recorded what the transformer asks of text."""
 
@@ -98,7 +109,7 @@ TRANSFORMER = TransformerConfig(
     ffn_dim=1024,
     num_layers=8,
 )
-SHIFT, SHIFT_BESIDE_KNOWN = 10.0, 4.0
+SHIFT, SHIFT_BESIDE_KNOWN, SHIFT_ALONE = 10.0, 4.0, 4.0
 MIXTURE = {
     "shared": 0.38,  # what text is learned from
     "prefix": 0.17,
@@ -214,6 +225,23 @@ def scenes(run: Path, dials: str = "12", clips: int = 400, workers: int = 2) -> 
     )
 
 
+def columns(run: Path, dial: int = 2, takes: int = 4000, workers: int = 2) -> EncodeConfig:
+    """Moments of scenes, four frames each, as latents: which of two is what can be seen in any of them.
+
+    A clip is twelve of them that show the same two actors. Here each take is shown in eight moments, in other
+    colours and another place each time.
+    """
+    return EncodeConfig(
+        clips=moments(dial, workers),
+        name=f"moments of dial {dial} seed {SEED}",
+        num_frames=AUTOENCODER.frames_per_latent,
+        autoencoder=run / "autoencoder" / "model",
+        num_clips=takes * MOMENTS,
+        still_columns=(),
+        mirrored=mirror,
+    )
+
+
 def comprehension(run: Path, batch: int = 128, rate: float = 2e-3, of: str = "") -> TrainConfig:
     """The text encoder, on captions of the scenes of `encode`, recast anew each time, and what they say.
 
@@ -262,11 +290,16 @@ def binding(
     return replace(
         config,
         objective=partial(Binding, shape, SEED),
-        source=lambda: LabelledCaptions(folders, recast_and_told),
+        source=lambda: LabelledCaptions(folders, recast_and_told, times=more_of_several),
         optimiser=replace(
             config.optimiser, matrices="muon", matrix_learning_rate=asking_rate, learning_rate=rate
         ),
     )
+
+
+def more_of_several(told: Mapping[str, Any]) -> int:
+    """Scenes with several kinds come four times as often: of a third of all clips they become two thirds."""
+    return 4 if len({actor["kind"] for actor in told["actors"]}) > 1 else 1
 
 
 def recast_and_told(told: Mapping[str, Any]) -> Callable[[np.random.Generator], tuple[str, ProbeLabels]]:
@@ -354,6 +387,34 @@ def annealed(
     )
 
 
+def bound(
+    run: Path,
+    batch: int = 12,
+    rate: float = 2e-3,
+    dials: str = DIALS,
+    compiled: bool = False,
+    micro: int = 2,
+) -> TrainConfig:
+    """A transformer that is there learns from the words of `binding` which of two is what; see --start.
+
+    Which colour goes with which kind can be seen in any moment, so most of what it learns from are single
+    latent frames: twelve of them, each of another scene, cost as much as one clip. A fifth of each step is of
+    clips, so that it does not forget how things move.
+    """
+    config = transformer(run, batch, rate=rate, dials=dials, compiled=compiled, micro=micro, short=0.0)
+    shape = replace(learns(run, dials), focus_weight=4.0, short_share=0.0)
+    return replace(
+        config,
+        objective=partial(TextToVideo, shape, SEED),
+        source=lambda: Beside(
+            LatentShards(run / "encode"), LatentShards(run / "columns"), share=0.2, pack=COLUMNS_AT_ONCE
+        ),
+        minutes=60,
+        optimiser=replace(config.optimiser, learning_rate=rate / 4, warmup_steps=20, decay_share=0.6),
+        averages=(0.99,),
+    )
+
+
 def rewording(
     run: Path,
     model: str = "src/khayal/embedded",
@@ -419,7 +480,10 @@ def learns(
         # Twelve frames show one scene: at a level of 0.9 it can still be guessed without the text (the loss
         # with the right, with no and with a wrong caption was 0.392, 0.392, 0.395; at 1 it was 0.66, 0.86,
         # 0.85). What follows the text is learned above that, where shift 2 draws one level in fifty.
-        mixture=Mixture(weights=MIXTURE, levels=Levels(shift=SHIFT, shift_beside_known=SHIFT_BESIDE_KNOWN)),
+        mixture=Mixture(
+            weights=MIXTURE,
+            levels=Levels(shift=SHIFT, shift_beside_known=SHIFT_BESIDE_KNOWN, shift_alone=SHIFT_ALONE),
+        ),
         scheduler=SchedulerConfig(flow_shift=SHIFT),
         defaults=replace(DEFAULTS, words=words_of(run / "encode", tokenizer), dials=dials),
         caption_weights={
@@ -451,6 +515,55 @@ def rendered(dials: str, seconds: float, number: int) -> Sample:
         truth=clip.truth.to_json(),
         focus=focus_of(clip.truth),
     )
+
+
+def moments(dial: int, workers: int) -> ClipsFrom:
+    """Moments of the world's takes, `MOMENTS` of each."""
+
+    def clips(start: int) -> Iterator[Sample]:
+        first, within = divmod(start, MOMENTS)
+        takes = in_order(partial(redressed_moments, dial), range(first, 1 << 62), workers)
+        return itertools.islice(itertools.chain.from_iterable(takes), within, None)
+
+    return clips
+
+
+def redressed_moments(dial: int, number: int) -> list[Sample]:
+    """One take of the world, at several moments, in other colours and another place each time.
+
+    Three in four show more than one actor.
+    """
+    play = PLAYS_IN_TURN[number % len(PLAYS_IN_TURN)]
+    request = Request(size=(SIDE, SIDE), seconds=SECONDS, fps=FPS, dial=dial, play=play)
+    taken = take(request, SEED + 1, number)  # other scenes than those of `encode`
+    dice, per = np.random.default_rng([SEED, number, 47]), AUTOENCODER.frames_per_latent
+    samples = []
+    for _ in range(MOMENTS):
+        dressed = redressed(taken, dice)
+        scene, start = dressed.performance.scene, per * int(dice.integers(NUM_FRAMES // per))
+        frames = renderer().draw(
+            dressed.performance.cast,
+            dressed.views,
+            scene.size,
+            setting=scene.setting,
+            light=scene.light,
+            sun=scene.sun,
+            frames=range(start, start + per),
+        )
+        facts = facts_of(record(dressed))
+        texts = {
+            f"{language}/{length}/0": caption(facts, language, length, dice).text
+            for language, length in itertools.product(LANGUAGES, LENGTHS)
+        }
+        boxes = dressed.boxes[start : start + per, :, :4].swapaxes(0, 1)
+        samples.append(
+            Sample(
+                frames=np.ascontiguousarray(frames),
+                passages=(Passage(kind="clip", start=0, end=per, texts=texts),),
+                focus=focus_in(boxes),
+            )
+        )
+    return samples
 
 
 def kept(folder: Path, otherwise: ClipsFrom) -> ClipsFrom:
@@ -515,8 +628,13 @@ def focus_of(truth: Truth) -> np.ndarray:
 
     Of 4k+1 frames the first is a latent of its own.
     """
+    return focus_in(np.stack([np.array(actor.box) for actor in truth.frames.actors]))
+
+
+def focus_in(corners: np.ndarray) -> np.ndarray:
+    """The same of boxes: actor, frame, and left, top, right, bottom in 0…1."""
     grid, per = SIDE // 16, AUTOENCODER.frames_per_latent
-    boxes = np.stack([centred(np.array(actor.box)) for actor in truth.frames.actors])
+    boxes = np.stack([centred(of_actor) for of_actor in corners])
     shares = share_inside(torch.from_numpy(boxes)[None], grid, grid)[0].amax(dim=0)
     shares = torch.cat((shares[:1].expand(-len(shares) % per, grid, grid), shares))
     by_latent = shares.unflatten(0, (-1, per)).amax(dim=1).numpy()

@@ -112,6 +112,19 @@ def test_levels_beside_known_columns_have_a_shift_of_their_own() -> None:
         assert lowest < median < highest, name
 
 
+def test_a_column_that_is_alone_has_a_shift_of_its_own() -> None:
+    levels = Levels(shift=10, shift_alone=1, uniform_share=0)
+    alone = replace(CLIP, num_columns=1, still_columns=(), shot_of_column=())
+    for extent, name, lowest, highest in (
+        (alone, "shared", 0.45, 0.55),
+        (CLIP, "shared", 0.88, 0.94),
+        (CLIP, "images", 0.45, 0.55),
+    ):
+        dice = np.random.default_rng(0)
+        drawn = [PATTERNS[name].draw(extent, levels, dice).sigmas[0] for _ in range(2000)]
+        assert lowest < np.median(drawn) < highest, name
+
+
 def test_two_clips_are_joined_in_pairs() -> None:
     latents = torch.arange(3.0)[:, None, None, None, None].expand(3, 2, T, 2, 2)
     plain = Table.of(np.arange(T) < 4, 0.5, 0.0)

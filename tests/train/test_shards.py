@@ -17,7 +17,7 @@ from khayal.train import shards
 from khayal.train.loop import Sitting
 from khayal.train.parts import load_part
 from khayal.train.preparing import encode_clips, keep_frames
-from khayal.train.shards import Crops, FrameShards, InTurn, LatentShards
+from khayal.train.shards import Beside, Crops, FrameShards, InTurn, LatentShards
 from khayal.train.source import Epochs, LatentBatch, Prepared, Reading, Source
 from khayal.train.text_to_video import extent_of
 
@@ -66,6 +66,21 @@ def test_sources_in_turn_go_on_anywhere(prepared: Path, tmp_path: Path) -> None:
             assert torch.equal(found.latents, wanted.latents), "each is read in its own order, none left out"
     for start in range(8):
         assert torch.equal(next(both.batches(reading(start=start))).latents, whole[start].latents)
+
+
+def test_packs_stand_beside_clips_in_a_step(prepared: Path) -> None:
+    clips, others = (LatentShards(prepared / "encode") for _ in range(2))
+    beside = Beside(clips, others, share=0.25, pack=3)
+    assert isinstance(beside, Source)
+    (own,) = (next(beside.batches(reading(start=5, rows=range(1)))),)
+    wanted = next(clips.batches(Reading(seed=0, batch_size=1, rows=range(1), start=5)))
+    assert torch.equal(own.latents, wanted.latents)
+    whole = next(others.batches(Reading(seed=0, batch_size=9, rows=range(9), start=5)))
+    packs = [next(beside.batches(reading(start=5, rows=rows))) for rows in (range(1, 2), range(2, 4))]
+    assert [len(pack.passages) for pack in packs] == [3, 6]
+    assert torch.equal(torch.cat([pack.latents for pack in packs]), whole.latents)
+    with pytest.raises(InputError, match="cannot be computed at once"):
+        next(beside.batches(reading(rows=range(2))))
 
 
 def test_latents_are_those_of_the_clips(prepared: Path) -> None:

@@ -78,14 +78,17 @@ class LabelledCaptions:
     Args:
         folders: of shards; one that is not there has none.
         tell: gives a way to caption a clip, from its truth, with the labels of what the caption says.
+        times: how often a clip comes in an epoch, from its truth.
     """
 
     def __init__(
         self,
         folders: Sequence[Path],
         tell: Callable[[Mapping[str, Any]], Callable[[np.random.Generator], tuple[str, ProbeLabels]]],
+        times: Callable[[Mapping[str, Any]], int] = lambda truth: 1,
     ) -> None:
-        self._tellers = [tell(truth) for truth in truths_in(folders)]
+        truths = truths_in(folders)
+        self._tellers = [tell(truth) for truth in truths for _ in range(times(truth))]
 
     def __len__(self) -> int:
         return len(self._tellers)

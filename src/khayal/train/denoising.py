@@ -129,6 +129,8 @@ class Denoising(Objective[LatentBatch]):
     def forward(self, batch: LatentBatch, chance: Chance) -> Score:
         """See `Objective`."""
         self._check(batch)
+        if len(batch.passages) != len(chance.rows):  # packs of samples
+            chance = chance.split(len(batch.passages) // len(chance.rows))
         focus_weight = self.config.focus_weight * (1 - chance.progress)
         is_focused = batch.focus is not None and focus_weight > 0
         if is_focused:

@@ -31,6 +31,8 @@ class Levels:
         shift: above 1, more of them are high.
         shift_beside_known: the same for columns on a canvas where some are known, which tell more of the
             scene than a text does; None takes `shift`.
+        shift_alone: the same for a column that is alone on its canvas, which tells less of the scene than
+            the columns of a clip do together; None takes `shift`.
         uniform_share: share drawn evenly, so that no level is never seen.
         known_clean_share: how often known columns are clean; else they are slightly noised, and say so.
         most_known: the highest level of a known column.
@@ -39,6 +41,7 @@ class Levels:
 
     shift: float = 2.0
     shift_beside_known: float | None = None
+    shift_alone: float | None = None
     uniform_share: float = 0.1
     known_clean_share: float = 0.5
     most_known: float = 0.15
@@ -51,9 +54,9 @@ class Levels:
         bell = shift * bell / (1 + (shift - 1) * bell)
         return np.where(dice.random(count) < self.uniform_share, dice.random(count), bell)
 
-    def shared(self, dice: Dice) -> float:
+    def shared(self, dice: Dice, num_columns: int) -> float:
         """One level for all columns that fall together."""
-        return float(self.draw(dice, 1)[0])
+        return float(self.draw(dice, 1, self.shift_alone if num_columns == 1 else None)[0])
 
     def beside_known(self, dice: Dice) -> float:
         """One level for all columns that fall together beside known ones."""
@@ -117,7 +120,8 @@ class Table:
 
 def shared(extent: Extent, levels: Levels, dice: Dice) -> Table:
     """generate, remix: every column at one level."""
-    return Table.of(np.zeros(extent.num_columns, dtype=bool), levels.shared(dice), 0.0)
+    level = levels.shared(dice, extent.num_columns)
+    return Table.of(np.zeros(extent.num_columns, dtype=bool), level, 0.0)
 
 
 def independent(extent: Extent, levels: Levels, dice: Dice) -> Table:
@@ -186,7 +190,7 @@ def images(extent: Extent, levels: Levels, dice: Dice) -> Table:
     """A single frame: one of the stills, or the first latent frame where there are none."""
     t = extent.num_columns
     choice = t + int(dice.integers(len(extent.still_columns))) if extent.still_columns else 0
-    table = Table.of(np.zeros(1, dtype=bool), levels.shared(dice), 0.0)
+    table = Table.of(np.zeros(1, dtype=bool), levels.shared(dice, 1), 0.0)
     return _with(table, columns=np.array([choice]))
 
 
@@ -221,7 +225,7 @@ def shots(extent: Extent, levels: Levels, dice: Dice) -> Table:
     t = extent.num_columns
     of_column = np.array(extent.shot_of_column or (0,) * t)
     first_new = int(dice.integers(1, extent.num_shots)) if extent.num_shots > 1 else 0
-    level = levels.beside_known(dice) if first_new else levels.shared(dice)
+    level = levels.beside_known(dice) if first_new else levels.shared(dice, t)
     table = Table.of(of_column < first_new, level, levels.known(dice))
     return _with(table, shots=of_column)
 

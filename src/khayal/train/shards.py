@@ -210,6 +210,45 @@ class InTurn:
             yield next(streams[self._turns[step % len(self._turns)]])
 
 
+class Beside:
+    """Some rows of every step are of one source, the others packs of samples of another one: a Source.
+
+    What is small, as a single latent frame is beside a clip, comes in packs, so that a row is as much work as
+    any other. A micro-batch has to hold rows of one of them.
+
+    Args:
+        share: of the rows, for the first source; at least one for each.
+        pack: samples of the second source in a row.
+    """
+
+    def __init__(
+        self, first: Source[LatentBatch], second: Source[LatentBatch], *, share: float, pack: int
+    ) -> None:
+        self._first, self._second, self._share, self._pack = first, second, share, pack
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def batches(self, reading: Reading) -> Iterator[LatentBatch]:
+        """See `Source`.
+
+        Raises:
+            InputError: rows of both sources are wanted at once.
+        """
+        rows, size, pack = reading.rows, reading.batch_size, self._pack
+        edge = min(max(round(self._share * size), 1), size - 1)
+        if rows.stop <= edge:
+            yield from self._first.batches(replace(reading, batch_size=edge))
+        if rows.start < edge:
+            raise InputError(
+                f"Rows {rows.start} to {rows.stop - 1} of a step cannot be computed at once",
+                why=f"the first {edge} are of other latents than the rest",
+                fix="take micro-batches that divide both parts",
+            )
+        own = range((rows.start - edge) * pack, (rows.stop - edge) * pack)
+        yield from self._second.batches(replace(reading, batch_size=(size - edge) * pack, rows=own))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Crops:
     """What an autoencoder sees of a clip.

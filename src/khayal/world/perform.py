@@ -107,6 +107,7 @@ def _dress(actor: Actor, number: int, rig: rigs.Rig) -> list[Piece]:
         Piece(
             shape=part.shape,
             size=(part.size[0] * scale, part.size[1] * scale, part.size[2] * scale),
+            paint=part.paint,
             finish=finish(actor, part.paint),
             owner=number,
         )
@@ -193,7 +194,9 @@ def decorate(scene: Scene) -> tuple[list[Piece], np.ndarray, np.ndarray]:
         if actor.is_hung:
             _gallows(rig, scene, number)
     _surround(rig, scene)
-    pieces = [Piece(shape=p.shape, size=p.size, finish=plain(p.paint), owner=-1) for p in rig.parts]
+    pieces = [
+        Piece(shape=p.shape, size=p.size, paint=p.paint, finish=plain(p.paint), owner=-1) for p in rig.parts
+    ]
     if not pieces:
         return [], np.empty((0, 3)), np.empty((0, 3, 3))
     centres = np.array([p.place for p in rig.parts], dtype=float)

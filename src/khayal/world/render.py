@@ -33,6 +33,7 @@ class Piece:
 
     shape: str
     size: tuple[float, float, float]
+    paint: str
     finish: Finish
     owner: int
 
