@@ -1,9 +1,11 @@
 """The recipe of the embedded model keeps to its limits; its captions survive a mirror and the tokenizer."""
 
+import itertools
 import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from stages import run
@@ -113,3 +115,26 @@ def test_the_script_is_sound() -> None:
 def test_a_stage_that_needs_another_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Run the stage"):
         run("transformer", tmp_path)
+
+
+def test_moments_show_other_clothes_each_time(gl: None) -> None:
+    samples = recipe("redressed_moments")(2, 0)
+    assert len(samples) == 8
+    for sample in samples:
+        assert sample.frames.shape == (4, 128, 128, 3)
+        assert sample.focus is not None
+        assert sample.focus.shape == (1, 8, 8)
+        assert sample.focus.max() > 50, "somebody is there"
+        (told,) = sample.passages
+        assert {name.split("/")[0] for name in told.texts} == {"en", "ar"}
+    assert len({sample.passages[0].texts["en/medium/0"] for sample in samples}) == 8
+    again = list(itertools.islice(recipe("moments")(2, 0)(5), 3))
+    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(again, samples[5:], strict=True))
+
+
+def test_a_step_of_bound_is_of_moments_and_clips(tmp_path: Path) -> None:
+    config = recipe("bound")(tmp_path)
+    micro = config.micro_batch_size
+    assert (config.batch_size * 0.2) // micro * micro == 2, "no micro-batch is of both"
+    assert config.batch_size % micro == 0
+    assert config.objective.args[0].mixture.levels.shift_alone is not None
