@@ -23,6 +23,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -52,7 +53,7 @@ from khayal.train.rewording import PairedCaptions, Rewording, RewordingConfig
 from khayal.train.shards import Beside, Crops, FrameShards, InTurn, LatentShards, ShardReader
 from khayal.train.source import LatentBatch, Passage, Source
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
-from khayal.world.captions import LANGUAGES, LENGTHS, caption, plan, write
+from khayal.world.captions import LANGUAGES, LENGTHS, caption, plan, words_for, write
 from khayal.world.clips import Passage as WorldPassage
 from khayal.world.clips import render_clip
 from khayal.world.draw import Request, in_turn
@@ -60,7 +61,7 @@ from khayal.world.facts import Facts, facts_of
 from khayal.world.record import record
 from khayal.world.redress import redressed
 from khayal.world.render import renderer
-from khayal.world.retelling import plainly, recast, said_twice
+from khayal.world.retelling import miscast, plainly, recast, said_twice
 from khayal.world.theatre import take
 from khayal.world.truth import Truth
 from khayal.world.workers import in_order
@@ -85,6 +86,8 @@ MOMENTS = 8
 COLUMNS_AT_ONCE = 12
 """In the place of a clip, in `bound`."""
 PLAYS_IN_TURN = ("company", "company", "collide", "solo")
+NUM_SCENES_LENT = 1000
+"""From whose captions it is known what colours have in common, and what kinds have."""
 NUM_SCENES_ASKED = 32
 """With which it is recorded what the transformer asks of text."""
 
@@ -268,32 +271,25 @@ def comprehension(run: Path, batch: int = 128, rate: float = 2e-3, of: str = "")
 
 
 def binding(
-    run: Path,
-    model: str = "src/khayal/embedded",
-    batch: int = 64,
-    rate: float = 5e-4,
-    asking_rate: float = 5e-3,
+    run: Path, model: str = "src/khayal/embedded", batch: int = 64, rate: float = 5e-4, lent: float = 1.0
 ) -> TrainConfig:
-    """The text encoder of a model that is there learns which is what; to its transformer it stays the same.
+    """The text encoder of a model that is there learns which is what; `bound` teaches it to its transformer.
 
-    `run` holds clips with their truth. A transformer has to be trained with it before videos show it.
+    `run` holds clips with their truth.
     """
     folders = [run / "frames", run / "encode", run / "probe_clips"]
-    asked = [facts_of(Truth.from_json(dict(told))) for told in truths_in(folders, NUM_SCENES_ASKED)]
+    tellers = [recast_and_told(told) for told in truths_in(folders, NUM_SCENES_LENT)]
     shape = BindingConfig(
-        hearing=hearing(model, asked),
-        tokenizer=Path(model) / "tokenizer",
-        names=PROBE,
+        model=Path(model),
+        classes=(words_for("colour"), words_for("kind")),
+        scenes=tuple(tell(np.random.default_rng([SEED, k]))[0] for k, tell in enumerate(tellers)),
+        lent=lent,
         text_length=TEXT_LENGTH,
     )
-    config = comprehension(run, batch)
     return replace(
-        config,
+        comprehension(run, batch, rate),
         objective=partial(Binding, shape, SEED),
         source=lambda: LabelledCaptions(folders, recast_and_told, times=more_of_several),
-        optimiser=replace(
-            config.optimiser, matrices="muon", matrix_learning_rate=asking_rate, learning_rate=rate
-        ),
     )
 
 
@@ -389,25 +385,27 @@ def annealed(
 
 def bound(
     run: Path,
-    batch: int = 12,
+    batch: int = 4,
     rate: float = 2e-3,
+    contrast: float = 0.2,
     dials: str = DIALS,
     compiled: bool = False,
-    micro: int = 2,
+    micro: int = 1,
 ) -> TrainConfig:
     """A transformer that is there learns from the words of `binding` which of two is what; see --start.
 
     Which colour goes with which kind can be seen in any moment, so most of what it learns from are single
-    latent frames: twelve of them, each of another scene, cost as much as one clip. A fifth of each step is of
-    clips, so that it does not forget how things move.
+    latent frames: twelve of them, each of another scene, cost as much as one clip, and as much again with
+    the captions that are nearly true. A quarter of each step is of clips, so that it does not forget how
+    things move. On a GPU: batch=32, micro=8; no micro-batch can be of both.
     """
     config = transformer(run, batch, rate=rate, dials=dials, compiled=compiled, micro=micro, short=0.0)
-    shape = replace(learns(run, dials), focus_weight=4.0, short_share=0.0)
+    shape = replace(learns(run, dials), focus_weight=4.0, short_share=0.0, contrast_weight=contrast)
     return replace(
         config,
         objective=partial(TextToVideo, shape, SEED),
         source=lambda: Beside(
-            LatentShards(run / "encode"), LatentShards(run / "columns"), share=0.2, pack=COLUMNS_AT_ONCE
+            LatentShards(run / "encode"), LatentShards(run / "columns"), share=0.25, pack=COLUMNS_AT_ONCE
         ),
         minutes=60,
         optimiser=replace(config.optimiser, learning_rate=rate / 4, warmup_steps=20, decay_share=0.6),
@@ -538,7 +536,7 @@ def redressed_moments(dial: int, number: int) -> list[Sample]:
     taken = take(request, SEED + 1, number)  # other scenes than those of `encode`
     dice, per = np.random.default_rng([SEED, number, 47]), AUTOENCODER.frames_per_latent
     samples = []
-    for _ in range(MOMENTS):
+    for moment in range(MOMENTS):
         dressed = redressed(taken, dice)
         scene, start = dressed.performance.scene, per * int(dice.integers(NUM_FRAMES // per))
         frames = renderer().draw(
@@ -551,15 +549,19 @@ def redressed_moments(dial: int, number: int) -> list[Sample]:
             frames=range(start, start + per),
         )
         facts = facts_of(record(dressed))
-        texts = {
-            f"{language}/{length}/0": caption(facts, language, length, dice).text
-            for language, length in itertools.product(LANGUAGES, LENGTHS)
-        }
+        nearly = miscast(facts, dial, np.random.default_rng([SEED, number, moment, 53]))
+        texts, others = {}, {}
+        for language, length in itertools.product(LANGUAGES, LENGTHS):
+            others[f"{language}/{length}/0"] = caption(nearly, language, length, deepcopy(dice)).text
+            texts[f"{language}/{length}/0"] = caption(facts, language, length, dice).text
         boxes = dressed.boxes[start : start + per, :, :4].swapaxes(0, 1)
         samples.append(
             Sample(
                 frames=np.ascontiguousarray(frames),
-                passages=(Passage(kind="clip", start=0, end=per, texts=texts),),
+                passages=(
+                    Passage(kind="clip", start=0, end=per, texts=texts),
+                    Passage(kind="other", start=0, end=per, texts=others),
+                ),
                 focus=focus_in(boxes),
             )
         )

@@ -7,7 +7,8 @@
 #   GPU=1 RUN=/dev/shm/khayal runs/embedded.sh             half an hour of one H100, 50 GB of memory for clips
 #   FROM=src/khayal/embedded DIALS=12 runs/embedded.sh     trains a model on, with its tokenizer
 #   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 MINUTES_COMPREHENSION=0 …    … the transformer alone
-#   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 MINUTES_BINDING=12 …         … and its words say which is what
+#   FROM=src/khayal/embedded MINUTES_AUTOENCODER=0 MINUTES_BINDING=8 MINUTES_TRANSFORMER=0 MINUTES_BOUND=70 …
+#                                            … its words say which is what, and its pictures show it
 #
 # The result is $RUN/rewording/model, a checkpoint folder: khayal "a red ball" --model $RUN/rewording/model
 # How good it is stands in $RUN/report. The probe that reads it is in the package; MINUTES_PROBE=15 trains another,
@@ -35,6 +36,8 @@ MINUTES_ENCODE=${MINUTES_ENCODE:-60}
 MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-12}
 MINUTES_BINDING=${MINUTES_BINDING:-0}        # in its place: the text encoder of FROM learns on
 MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-360}
+MINUTES_BOUND=${MINUTES_BOUND:-0}            # the transformer learns on from moments which of two is what
+TAKES=${TAKES:-500}                          # scenes of which there are eight moments each
 MINUTES_ANNEALED=${MINUTES_ANNEALED:-0}      # the transformer goes on at a falling rate, on longer scenes too
 CLIPS_SCENES=${CLIPS_SCENES:-384}            # of which there are so many
 MINUTES_REWORDING=${MINUTES_REWORDING:-20}   # the text encoder learns on for the transformer as it is then
@@ -159,10 +162,23 @@ else
     encode "$many"
 fi
 [ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
-train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" --set rate="$RATE" \
-    --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
-    --set short="$SHORT" --set micro="$MICRO" ${FROM:+--start "$FROM"}
-MODEL=$RUN/transformer/model
+if [ "$MINUTES_TRANSFORMER" = 0 ]; then # the one of FROM
+    : "${FROM:?MINUTES_TRANSFORMER=0 needs a checkpoint that has one: FROM=DIR}"
+    MODEL=$FROM
+    [ "$MINUTES_BINDING" = 0 ] || MODEL=$RUN/binding/model
+else
+    train_stage transformer --minutes "$(scaled "$MINUTES_TRANSFORMER")" --set batch="$BATCH" --set rate="$RATE" \
+        --set matrices="$MATRICES" --set dials="$DIALS" --set compiled="$COMPILED" --set focus="$FOCUS" \
+        --set short="$SHORT" --set micro="$MICRO" ${FROM:+--start "$FROM"}
+    MODEL=$RUN/transformer/model
+fi
+if [ "$MINUTES_BOUND" != 0 ]; then
+    finished columns || { OMP_NUM_THREADS=1 train_stage columns --set workers="$WORKERS" \
+        --set takes="$(clips "$TAKES")"; }
+    train_stage bound --minutes "$(scaled "$MINUTES_BOUND")" --set dials="$DIALS" --set compiled="$COMPILED" \
+        --start "$MODEL"
+    MODEL=$RUN/bound/model
+fi
 if [ "$MINUTES_ANNEALED" != 0 ]; then
     finished scenes || { OMP_NUM_THREADS=1 train_stage scenes --set workers="$WORKERS" \
         --set clips="$(clips "$CLIPS_SCENES")"; }

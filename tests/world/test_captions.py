@@ -4,14 +4,25 @@ import numpy as np
 import pytest
 
 from khayal.errors import InputError
-from khayal.world.captions import LANGUAGES, LENGTHS, are_true, caption, claims, plan, read, words, write
+from khayal.world.captions import (
+    LANGUAGES,
+    LENGTHS,
+    are_true,
+    caption,
+    claims,
+    plan,
+    read,
+    words,
+    words_for,
+    write,
+)
 from khayal.world.clips import spans, tell
 from khayal.world.draw import Request
 from khayal.world.facts import Facts, facts_of
 from khayal.world.grammar import Form, Lexicon, Rule
 from khayal.world.heldout import is_combination_heldout
 from khayal.world.record import record
-from khayal.world.retelling import said_twice
+from khayal.world.retelling import miscast, said_twice
 from khayal.world.theatre import take
 from khayal.world.truth import Truth
 
@@ -150,3 +161,26 @@ def test_an_unknown_length_is_refused(truths: list[Truth]) -> None:
     told: Facts = facts_of(truths[0])
     with pytest.raises(InputError, match="Choose"):
         plan(told, "endless", np.random.default_rng(0))
+
+
+def test_what_is_nearly_true_is_false_of_kinds_alone_and_not_held_out(truths: list[Truth]) -> None:
+    dice, exchanged = np.random.default_rng(0), 0
+    for truth in truths * 8:
+        facts = facts_of(truth)
+        nearly = miscast(facts, 3, dice)
+        kinds, others = ([actor.kind for actor in told.actors] for told in (facts, nearly))
+        assert [a.colour for a in nearly.actors] == [a.colour for a in facts.actors]
+        assert nearly.deeds == facts.deeds
+        if kinds != others:
+            doing = [[d.motion for d in nearly.deeds if d.actor == k] for k in range(len(kinds))]
+            for actor, motions in zip(nearly.actors, doing, strict=True):
+                for motion in motions or ["stand"]:
+                    assert not is_combination_heldout(actor.kind, actor.colour, motion, nearly.setting)
+        exchanged += kinds != others and sorted(kinds) == sorted(others)
+    assert exchanged > 3
+
+
+def test_words_for_a_field_are_those_of_all_languages() -> None:
+    assert {"red", "violet", "حمراء", "الحمراء"} <= words_for("colour")
+    assert {"ball", "hoop", "كرة", "الكرة"} <= words_for("kind")
+    assert not words_for("colour") & words_for("kind")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from khayal.checkpoint.defaults import Defaults
@@ -19,10 +20,12 @@ from khayal.checkpoint.scheduler import SchedulerConfig
 from khayal.data.captions import Passage
 from khayal.data.files import fingerprint
 from khayal.errors import InputError
+from khayal.flow import velocity
 from khayal.model.text import UMT5EncoderConfig
 from khayal.model.transformer import SpacetimeTransformer, TransformerConfig
 from khayal.train.chance import Chance
 from khayal.train.loss import (
+    Canvases,
     Extent,
     Mixture,
     Table,
@@ -36,6 +39,8 @@ from khayal.train.source import LatentBatch, sent
 
 _TRANSFORMER = next(part for part in PARTS if part.module_class is SpacetimeTransformer)
 _FOR_NOISE, _FOR_CAPTION, _FOR_WINDOW = 3, 4, 6
+_SHARPNESS = 20.0
+"""Of what is won by telling captions apart: a difference of a tenth in the squared error is nearly all."""
 _WINDOW_PATTERNS = ("prefix", "suffix", "ends")  # the caption is of the whole scene: something must be known
 _SHORT_PATTERNS = ("shared", "prefix", "suffix", "ends", "middle", "independent", "images")
 
@@ -58,6 +63,8 @@ class TextToVideoConfig:
         focus_weight: how much more than the rest of the picture what a clip is about counts in the loss at
             first, where the data says where that is. It falls to nothing over the run, since weights
             that depend on the clip bend the prediction while much is still open.
+        contrast_weight: how much it counts that a clip's own caption must tell more of it than one that is
+            nearly true, where the data has such a one (a passage of the kind "other").
         text_encoder: the folder of a text encoder that has learned already, and stays as it is; None where
             it learns too.
         scheduler, defaults: how the exported model is sampled when nobody says otherwise.
@@ -79,6 +86,7 @@ class TextToVideoConfig:
     short_columns: int = 4
     window_columns: int | None = None
     focus_weight: float = 0.0
+    contrast_weight: float = 0.0
     text_encoder: Path | None = None
     scheduler: SchedulerConfig = field(default_factory=lambda: SchedulerConfig(flow_shift=2.0))
     prompts: tuple[str, ...] = ()
@@ -141,8 +149,29 @@ class Denoising(Objective[LatentBatch]):
         canvases = arrange(drawn.tables, drawn.latents, drawn.stills, least_scored=least_scored)
         canvases = canvases.weighed() if is_focused else canvases
         text = self._encode(batch, extents if drawn.kind == "shots" else None, chance)
-        _, c, t, h, w = canvases.clean.shape
-        noise = drawn.chance.normal(_FOR_NOISE, (c, t, h, w), canvases.clean.device)
+        noise = drawn.chance.normal(_FOR_NOISE, canvases.clean.shape[1:], canvases.clean.device)
+        predicted = self._predict(text, drawn, canvases, noise)
+        total = flow_matching_loss(predicted, canvases, noise)
+        if self.config.contrast_weight:
+            told_apart = torch.zeros((), device=total.device)
+            is_alone = canvases.clean.shape[2] == 1 and batch.focus is not None
+            if is_alone and all(map(_nearly_true, batch.passages)):
+                other = self._encode(batch, None, chance, of=_nearly_true)
+                wrong = self._predict(other, drawn, canvases, noise)
+                margin = self._margin(predicted, wrong, canvases, noise, batch.focus)
+                total = total + self.config.contrast_weight * F.softplus(-_SHARPNESS * margin).sum()
+                told_apart = (margin.detach() > 0).sum()
+            return Score(total=total, count=canvases.num_scored, parts={"told_apart": told_apart})
+        return Score(total=total, count=canvases.num_scored)
+
+    def _predict(
+        self,
+        text: Float[Tensor, "n s l e"],
+        drawn: _Drawn,
+        canvases: Canvases,
+        noise: Float[Tensor, "b c t h w"],
+    ) -> Float[Tensor, "b c t h w"]:
+        _, _, t, h, w = canvases.clean.shape
         by_shot = [table.shots for table in drawn.tables if table.shots is not None]
         context = self.transformer.prepare(
             text.repeat_interleave(drawn.pieces, dim=0),
@@ -151,8 +180,27 @@ class Denoising(Objective[LatentBatch]):
             size=(h, w),
             keep_text=False,
         )
-        predicted = self.transformer(noise_canvases(canvases, noise), as_timesteps(canvases.sigmas), context)
-        return Score(total=flow_matching_loss(predicted, canvases, noise), count=canvases.num_scored)
+        predicted: Tensor = self.transformer(
+            noise_canvases(canvases, noise), as_timesteps(canvases.sigmas), context
+        )
+        return predicted
+
+    def _margin(
+        self,
+        right: Float[Tensor, "b c t h w"],
+        wrong: Float[Tensor, "b c t h w"],
+        canvases: Canvases,
+        noise: Float[Tensor, "b c t h w"],
+        focus: Num[Tensor, "b t h w"] | None,
+    ) -> Float[Tensor, "b"]:
+        """By how much the error is smaller with the right caption, where the actors are.
+
+        In the difference all cancels that the two captions share, which is nearly everything.
+        """
+        assert focus is not None, "asked only where there is a focus"
+        truth = velocity(canvases.clean, noise)
+        less = ((wrong - truth).square() - (right - truth).square()).mean(dim=1)
+        return (less * focus).sum(dim=(1, 2, 3)) / focus.sum(dim=(1, 2, 3)).clamp(min=1e-3)
 
     def _check(self, batch: LatentBatch) -> None:
         """Latents of another autoencoder would train in silence, and decode to nothing."""
@@ -205,14 +253,18 @@ class Denoising(Objective[LatentBatch]):
         return _Drawn(kind, pieces, chance, tables, latents, stills)
 
     def _encode(
-        self, batch: LatentBatch, extents: Sequence[Extent] | None, chance: Chance
+        self,
+        batch: LatentBatch,
+        extents: Sequence[Extent] | None,
+        chance: Chance,
+        of: Callable[[Sequence[Passage]], Sequence[Passage]] = lambda passages: passages,
     ) -> Float[Tensor, "b s l e"]:
         """The text of a step: of one caption for each clip, or of one for each of its shots."""
         num_shots = max((extent.num_shots for extent in extents), default=1) if extents else 1
         captions = []
         for clip, passages in enumerate(batch.passages):
             dice = chance.dice(_FOR_CAPTION, chance.rows.start + clip)
-            captions += self._captions(passages, num_shots, dice)
+            captions += self._captions(of(passages), num_shots, dice)
         return self.encode_captions(captions, batch).unflatten(0, (-1, num_shots))
 
     def _captions(self, passages: Sequence[Passage], num_shots: int, dice: np.random.Generator) -> list[str]:
@@ -247,6 +299,10 @@ class Denoising(Objective[LatentBatch]):
         """The layers inside the blocks; not embeddings, norms, tables and the last layer."""
         inside = ".blocks." in key or ".block." in key
         return inside and key.endswith(".weight") and "norm" not in key and "relative_attention" not in key
+
+
+def _nearly_true(passages: Sequence[Passage]) -> list[Passage]:
+    return [passage for passage in passages if passage.kind == "other"]
 
 
 def extent_of(batch: LatentBatch, clip: int) -> Extent:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from khayal.checkpoint.contents import Checkpoint
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.checkpoint.save import save_checkpoint
 from khayal.checkpoint.tokenizer import Tokenizer
@@ -93,29 +94,6 @@ class Hearing(nn.Module):
         """Some of the queries."""
         chosen = torch.from_numpy(dice.integers(0, self.queries.shape[1], num))
         return self.queries[:, chosen.to(self.queries.device)]
-
-    def save_with(
-        self,
-        folder: Path,
-        text: UMT5EncoderConfig,
-        weights: Mapping[str, Tensor],
-        tokenizer: Path,
-        **defaults: Any,
-    ) -> None:
-        """The model with another text encoder, of this shape, and with some of its defaults changed."""
-        given, dtype = self.checkpoint, torch.bfloat16
-        save_checkpoint(
-            folder,
-            transformers=[load_part(given.path / "transformer", "transformer", dtype)],
-            autoencoder=load_part(given.path / "vae", "vae", dtype),
-            text_encoder=rebuilt(UMT5Encoder, text, weights, dtype),
-            tokenizer=tokenizer,
-            scheduler=given.scheduler,
-            expand_timesteps=given.expand_timesteps,
-            defaults=replace(given.defaults, **defaults),
-            shard_bytes=SHARD_BYTES,
-            overwrite=True,
-        )
 
     def read(
         self,
@@ -193,3 +171,27 @@ class Hearing(nn.Module):
         for hook in hooks:
             hook.remove()
         return torch.stack([torch.cat(asked) for asked in found])
+
+
+def save_with_text_encoder(
+    folder: Path,
+    given: Checkpoint,
+    text: UMT5EncoderConfig,
+    weights: Mapping[str, Tensor],
+    tokenizer: Path,
+    **defaults: Any,
+) -> None:
+    """A checkpoint with another text encoder, of this shape, and with some of its defaults changed."""
+    dtype = torch.bfloat16
+    save_checkpoint(
+        folder,
+        transformers=[load_part(given.path / "transformer", "transformer", dtype)],
+        autoencoder=load_part(given.path / "vae", "vae", dtype),
+        text_encoder=rebuilt(UMT5Encoder, text, weights, dtype),
+        tokenizer=tokenizer,
+        scheduler=given.scheduler,
+        expand_timesteps=given.expand_timesteps,
+        defaults=replace(given.defaults, **defaults),
+        shard_bytes=SHARD_BYTES,
+        overwrite=True,
+    )

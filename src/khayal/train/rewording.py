@@ -27,7 +27,7 @@ from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.chance import Chance
 from khayal.train.comprehension import TextObjective, worn
 from khayal.train.denoising import inside
-from khayal.train.hearing import Hearing, HearingConfig
+from khayal.train.hearing import Hearing, HearingConfig, save_with_text_encoder
 from khayal.train.objective import Score
 from khayal.train.parts import load_part
 from khayal.train.source import Epochs, Reading
@@ -135,8 +135,9 @@ class Rewording(TextObjective[Wordings]):
 
     def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[Wordings]) -> None:
         """The checkpoint with another text encoder, and with the words that it knows now."""
-        self._hearing[0].save_with(
+        save_with_text_encoder(
             folder,
+            self._hearing[0].checkpoint,
             self.text_encoder.config,
             inside(weights, "text_encoder"),
             self.config.tokenizer,

@@ -39,6 +39,16 @@ def words(language: str) -> frozenset[str]:
     return LANGUAGES[language].words()
 
 
+def words_for(field: str) -> frozenset[str]:
+    """Every phrase that says a "colour" or a "kind" in captions of any language."""
+    found = set[str]()
+    for language in LANGUAGES.values():
+        for name, phrases in language.lexicons():
+            if name.partition(":")[0] == field:
+                found.update(phrase.lstrip("!") for texts in phrases.phrases.values() for phrase in texts)
+    return frozenset(found)
+
+
 def _name(who: Who, length: str = "short") -> Values:
     values: Values = {"kind": who.kind, "colour": who.colour}
     if length == "detailed":

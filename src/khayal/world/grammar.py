@@ -306,16 +306,27 @@ class Language:
     def words(self, split: str = "all") -> frozenset[str]:
         """Every word that a caption of a split can hold in this language."""
         found: set[str] = set()
-        seen: set[int] = set()
-        stack: list[Lexicon | Rule] = list(self.sentences.values())
-        while stack:
-            part = stack.pop()
-            if id(part) in seen:
-                continue
-            seen.add(id(part))
+        for _, part in self._parts():
             for text in part.texts(split):
                 for gender in ("m", "f"):
                     found |= set(re.findall(r"[^\s.,;،]+", self.unfinish(inflect(text, Form(gender=gender)))))
-            if isinstance(part, Rule):
-                stack += part.slots.values()
         return frozenset(found)
+
+    def lexicons(self) -> Iterator[tuple[str, Lexicon]]:
+        """All of them, by the slot in which each stands."""
+        for name, part in self._parts():
+            if isinstance(part, Lexicon):
+                yield name, part
+
+    def _parts(self) -> Iterator[tuple[str, Lexicon | Rule]]:
+        """Every part of the grammar once, by the slot where it was found."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Lexicon | Rule]] = list(self.sentences.items())
+        while stack:
+            name, part = stack.pop()
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            yield name, part
+            if isinstance(part, Rule):
+                stack += part.slots.items()

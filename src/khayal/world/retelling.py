@@ -15,6 +15,7 @@ from khayal.world.facts import Facts
 from khayal.world.heldout import is_combination_heldout
 
 EMPTY_SHARE = 0.02
+EXCHANGED_SHARE = 0.7
 _OTHER_SIDE = {"left": "right", "right": "left"}
 
 
@@ -57,11 +58,39 @@ def recast(facts: Facts, dial: int, dice: np.random.Generator) -> Facts:
         if len(views) == 1 and views[0].move != "follow" and dice.random() < 0.5:
             moves = [move for move in v.admitted(v.CAMERA_MOVES, dial) if move != "follow"]
             views = (replace(views[0], move=str(dice.choice(moves))),)
-        doing = [(who, [deed.motion for deed in deeds if deed.actor == k]) for k, who in enumerate(actors)]
-        if not any(
-            is_combination_heldout(who.kind, who.colour, motion, setting)
-            for who, motions in doing
-            for motion in motions or ["stand"]
-        ):
+        told = replace(facts, actors=actors, deeds=deeds, views=views, setting=setting, light=light)
+        if not _is_heldout(told):
             break
-    return replace(facts, actors=actors, deeds=deeds, views=views, setting=setting, light=light)
+    return told
+
+
+def miscast(facts: Facts, dial: int, dice: np.random.Generator) -> Facts:
+    """What is nearly true: two actors have exchanged kinds, or one of them is of another kind.
+
+    It has no combination that is held out either; where chance finds none, the facts stay as they are.
+    """
+    for _ in range(100):
+        actors = list(facts.actors)
+        kinds = [actor.kind for actor in actors]
+        pairs = [(a, b) for b in range(len(kinds)) for a in range(b) if kinds[a] != kinds[b]]
+        if pairs and dice.random() < EXCHANGED_SHARE:
+            a, b = pairs[int(dice.integers(len(pairs)))]
+            kinds[a], kinds[b] = kinds[b], kinds[a]
+        else:
+            others = [kind for kind in v.kinds_at(dial) if kind not in kinds and v.KINDS[kind].is_object]
+            kinds[int(dice.integers(len(kinds)))] = str(dice.choice(others))
+        cast = tuple(replace(actor, kind=kind) for actor, kind in zip(actors, kinds, strict=True))
+        if not _is_heldout(replace(facts, actors=cast)):
+            return replace(facts, actors=cast)
+    return facts
+
+
+def _is_heldout(facts: Facts) -> bool:
+    doing = [
+        (who, [deed.motion for deed in facts.deeds if deed.actor == k]) for k, who in enumerate(facts.actors)
+    ]
+    return any(
+        is_combination_heldout(who.kind, who.colour, motion, facts.setting)
+        for who, motions in doing
+        for motion in motions or ["stand"]
+    )
