@@ -1,6 +1,5 @@
 """A caption has to tell more of its picture than one that is nearly true."""
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from khayal.data.captions import Passage
+from khayal.errors import InputError
 from khayal.train.chance import Chance
 from khayal.train.loss import Levels, Mixture
 from khayal.train.source import LatentBatch
@@ -69,10 +69,18 @@ def test_captions_that_say_the_same_cannot_be_told_apart(objective: TextToVideo)
 def test_captions_are_told_apart_in_the_end(objective: TextToVideo) -> None:
     optimiser = torch.optim.AdamW(objective.parameters(), lr=1e-2)
     shares = []
-    for step in itertools.islice(itertools.count(), 150):
+    for step in range(150):
         loss, parts = scored(objective, batch_of(objective), step)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         shares.append(float(parts["told_apart"]))
     assert sum(shares[-20:]) / 20 > 0.9
+
+
+def test_several_processes_are_refused(objective: TextToVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(InputError, match="several processes"):
+        TextToVideo(objective.config)
+    TextToVideo(replace(objective.config, contrast_weight=0.0))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor
@@ -127,6 +128,12 @@ class Denoising(Objective[LatentBatch]):
 
     def __init__(self, config: TextToVideoConfig) -> None:
         super().__init__()
+        if config.contrast_weight and dist.is_initialized() and dist.get_world_size() > 1:
+            raise InputError(
+                "Captions cannot be told apart by several processes",
+                why="what has a second caption is predicted twice, and the others would wait for ever",
+                fix="train on one device, or with a contrast weight of 0",
+            )
         self.config = config
         self._checked = ""
 
