@@ -391,13 +391,15 @@ def bound(
     dials: str = DIALS,
     compiled: bool = False,
     micro: int = 1,
+    seed: int = SEED,
 ) -> TrainConfig:
     """A transformer that is there learns from the words of `binding` which of two is what; see --start.
 
     Which colour goes with which kind can be seen in any moment, so most of what it learns from are single
     latent frames: twelve of them, each of another scene, cost as much as one clip, and as much again with
     the captions that are nearly true. A quarter of each step is of clips, so that it does not forget how
-    things move. On a GPU: batch=32, micro=8; no micro-batch can be of both.
+    things move. On a GPU: batch=32, micro=8; no micro-batch can be of both. A run that goes on from another
+    one needs another seed: with the same one it meets the same moments in the same noise, and knows them.
     """
     config = transformer(run, batch, rate=rate, dials=dials, compiled=compiled, micro=micro, short=0.0)
     shape = replace(learns(run, dials), focus_weight=4.0, short_share=0.0, contrast_weight=contrast)
@@ -408,6 +410,7 @@ def bound(
             LatentShards(run / "encode"), LatentShards(run / "columns"), share=0.25, pack=COLUMNS_AT_ONCE
         ),
         minutes=60,
+        seed=seed,
         optimiser=replace(config.optimiser, learning_rate=rate / 4, warmup_steps=20, decay_share=0.6),
         averages=(0.99,),
     )
