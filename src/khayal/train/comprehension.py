@@ -107,33 +107,24 @@ class LabelledCaptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskingConfig:
-    """What is asked, of what.
+class ComprehensionConfig:
+    """What is trained, and what is asked of it.
 
     Attributes:
+        text_encoder: the folder of a text encoder that stays as it is, so that what can be read from it is
+            measured; None where it learns.
         names: what there is to say, in the order of the labels.
         replaced_share: tokens that are replaced by any others, so that a word which was never met does not
             hide the rest.
         text_length: tokens of a caption that are read.
     """
 
+    text: UMT5EncoderConfig
     tokenizer: Path
     names: ProbeConfig
+    text_encoder: Path | None = None
     replaced_share: float = 0.04
     text_length: int = 96
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComprehensionConfig(AskingConfig):
-    """What is trained.
-
-    Attributes:
-        text_encoder: the folder of a text encoder that stays as it is, so that what can be read from it is
-            measured; None where it learns.
-    """
-
-    text: UMT5EncoderConfig
-    text_encoder: Path | None = None
 
 
 class TextObjective(Objective[Batch]):
@@ -154,17 +145,19 @@ class TextObjective(Objective[Batch]):
         return ".block." in key and "norm" not in key and "relative_attention" not in key
 
 
-class Asking(TextObjective[CaptionBatch]):
-    """Asks a text encoder what captions tell.
+class Comprehension(TextObjective[CaptionBatch]):
+    """Learns to say what captions tell, from fresh weights; or says how much of it an encoder tells."""
 
-    Args:
-        text_encoder: as it is before the first step.
-    """
-
-    def __init__(self, config: AskingConfig, text_encoder: UMT5Encoder, seed: int = 0) -> None:
+    def __init__(self, config: ComprehensionConfig, seed: int = 0) -> None:
         super().__init__()
-        self.text_encoder = text_encoder
-        self._replaced_share = config.replaced_share
+        self.config = config
+        if config.text_encoder is None:
+            self.text_encoder = UMT5Encoder(config.text)
+            self.text_encoder.initialise(torch.Generator().manual_seed(seed))
+            self.text_encoder.read_neighbours()
+        else:
+            given = load_part(config.text_encoder, "text_encoder", torch.float32)
+            self.text_encoder = cast(UMT5Encoder, given)
         self._nobody = len(config.names.kinds)
         names, width = config.names, self.text_encoder.config.d_model
         self._for_actors = [len(names.kinds) + 1, len(names.motions) + 1, len(names.directions) + 1]
@@ -183,7 +176,7 @@ class Asking(TextObjective[CaptionBatch]):
         """See `Objective`."""
         ids, is_token = self._tokens.of(batch.captions)
         device = self.of_scenes.weight.device
-        ids = worn(ids, self._replaced_share, self.text_encoder.config.vocab_size, chance)
+        ids = worn(ids, self.config.replaced_share, self.text_encoder.config.vocab_size, chance)
         is_token = is_token.to(device)
         text = self.text_encoder(ids.to(device), is_token)
         labels, count = batch.labels, float(len(batch.captions))
@@ -222,8 +215,19 @@ class Asking(TextObjective[CaptionBatch]):
         labels = ProbeLabels(**{name: getattr(batch.labels, name).to(device) for name in names})
         return CaptionBatch(captions=batch.captions, labels=labels)
 
+    def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
+        """The encoder alone, as in a checkpoint's text_encoder/."""
+        plain = inside(weights, "text_encoder")
+        save_part(folder, rebuilt(UMT5Encoder, self.text_encoder.config, plain, torch.float32))
+
     def exported(self, folder: Path) -> dict[str, Tensor]:
-        """The encoder of a checkpoint or of this stage, with answers still to be learned."""
+        """The encoder of a checkpoint or of this stage, with answers still to be learned.
+
+        Raises:
+            InputError: the encoder is given already, and stays as it is.
+        """
+        if self.config.text_encoder:
+            return super().exported(folder)
         where = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
         part = load_part(where, "text_encoder", torch.float32)
         found = {f"text_encoder.{key}": weight.detach() for key, weight in part.named_parameters()}
@@ -232,33 +236,6 @@ class Asking(TextObjective[CaptionBatch]):
     def preview(self, model: Path, out: Path, device: torch.device) -> list[Path]:
         """Nothing: what it understands is in the log."""
         return []
-
-
-class Comprehension(Asking):
-    """Learns to say what captions tell, from fresh weights; or says how much of it an encoder tells."""
-
-    def __init__(self, config: ComprehensionConfig, seed: int = 0) -> None:
-        if config.text_encoder is None:
-            text_encoder = UMT5Encoder(config.text)
-            text_encoder.initialise(torch.Generator().manual_seed(seed))
-            text_encoder.read_neighbours()
-        else:
-            text_encoder = cast(UMT5Encoder, load_part(config.text_encoder, "text_encoder", torch.float32))
-        super().__init__(config, text_encoder, seed)
-        self.config = config
-
-    def export(self, folder: Path, weights: Mapping[str, Tensor], batches: Iterator[CaptionBatch]) -> None:
-        """The encoder alone, as in a checkpoint's text_encoder/."""
-        plain = inside(weights, "text_encoder")
-        save_part(folder, rebuilt(UMT5Encoder, self.text_encoder.config, plain, torch.float32))
-
-    def exported(self, folder: Path) -> dict[str, Tensor]:
-        """See `Asking`.
-
-        Raises:
-            InputError: the encoder is given already, and stays as it is.
-        """
-        return Objective.exported(self, folder) if self.config.text_encoder else super().exported(folder)
 
 
 def is_among_others(kinds: Int[Tensor, "b n"], nobody: int) -> Bool[Tensor, "b n"]:
