@@ -55,12 +55,11 @@ from khayal.train.source import LatentBatch, Passage, Source
 from khayal.train.text_to_video import TextToVideo, TextToVideoConfig
 from khayal.world.captions import LANGUAGES, LENGTHS, caption, plan, words_for, write
 from khayal.world.clips import Passage as WorldPassage
-from khayal.world.clips import render_clip
+from khayal.world.clips import draw_take, render_clip
 from khayal.world.draw import Request, in_turn
 from khayal.world.facts import Facts, facts_of
 from khayal.world.record import record
 from khayal.world.redress import redressed
-from khayal.world.render import renderer
 from khayal.world.retelling import miscast, plainly, recast, said_twice
 from khayal.world.theatre import take
 from khayal.world.truth import Truth
@@ -541,16 +540,7 @@ def redressed_moments(dial: int, number: int) -> list[Sample]:
     samples = []
     for moment in range(MOMENTS):
         dressed = redressed(taken, dice)
-        scene, start = dressed.performance.scene, per * int(dice.integers(NUM_FRAMES // per))
-        frames = renderer().draw(
-            dressed.performance.cast,
-            dressed.views,
-            scene.size,
-            setting=scene.setting,
-            light=scene.light,
-            sun=scene.sun,
-            frames=range(start, start + per),
-        )
+        start = per * int(dice.integers(NUM_FRAMES // per))
         facts = facts_of(record(dressed))
         nearly = miscast(facts, dial, np.random.default_rng([SEED, number, moment, 53]))
         texts, others = {}, {}
@@ -560,7 +550,7 @@ def redressed_moments(dial: int, number: int) -> list[Sample]:
         boxes = dressed.boxes[start : start + per, :, :4].swapaxes(0, 1)
         samples.append(
             Sample(
-                frames=np.ascontiguousarray(frames),
+                frames=draw_take(dressed, range(start, start + per)),
                 passages=(
                     Passage(kind="clip", start=0, end=per, texts=texts),
                     Passage(kind="other", start=0, end=per, texts=others),

@@ -22,7 +22,7 @@ if [ "${GPU:-0}" = 1 ]; then
     MINUTES_AUTOENCODER=${MINUTES_AUTOENCODER:-4.5} MINUTES_COMPREHENSION=${MINUTES_COMPREHENSION:-2.5}
     MINUTES_TRANSFORMER=${MINUTES_TRANSFORMER:-14} MINUTES_REWORDING=${MINUTES_REWORDING:-2} WORDED=${WORDED:-256}
     BATCH=${BATCH:-256} RATE=${RATE:-5e-3} COMPILED=${COMPILED:-true} MICRO=${MICRO:-0} SHORT=${SHORT:-0} ENCODERS=${ENCODERS:-4}
-    CROPS=${CROPS:---set batch=32 --set side=128} PROBED=${PROBED:-64}
+    CROPS=${CROPS:---set batch=32 --set side=128} PROBED=${PROBED:-64} BESIDE=${BESIDE:---set batch=32 --set micro=8}
 fi
 RUN=${RUN:-runs/out/embedded}
 DIALS=${DIALS:-1233}         # clips of these dials of the world in turn
@@ -46,6 +46,7 @@ BATCH=${BATCH:-32}
 MATRICES=${MATRICES:-muon}
 RATE=${RATE:-8e-3}          # of the matrices
 CROPS=${CROPS:-}            # other crops for the autoencoder
+BESIDE=${BESIDE:-}          # other steps of moments beside clips
 CAPTIONS=${CAPTIONS:-128}   # in a step of comprehension
 WORDED=${WORDED:-64}        # captions in a step of rewording
 PROBED=${PROBED:-10}        # clips in a step of the probe
@@ -59,6 +60,13 @@ CLIPS_PROBE=${CLIPS_PROBE:-3000}
 PROMPTS=${PROMPTS:-512}     # of a table of the report; 0 writes none
 FROM=${FROM:-}              # a checkpoint to begin with
 [ "$MINUTES_BINDING" = 0 ] || : "${FROM:?MINUTES_BINDING needs the checkpoint whose text encoder learns: FROM=DIR}"
+if [ "$MINUTES_TRANSFORMER" = 0 ]; then # it knows the latents and the words that it was trained on
+    : "${FROM:?MINUTES_TRANSFORMER=0 needs a checkpoint that has one: FROM=DIR}"
+    if [ "$MINUTES_AUTOENCODER" != 0 ] || { [ "$MINUTES_BINDING" = 0 ] && [ "$MINUTES_COMPREHENSION" != 0 ]; }; then
+        echo "MINUTES_TRANSFORMER=0 needs MINUTES_AUTOENCODER=0, and MINUTES_BINDING or MINUTES_COMPREHENSION=0" >&2
+        exit 2
+    fi
+fi
 SLICE=${SLICE:-}            # minutes after which this call stops, to be run again
 
 scaled() { python3 -c "print(max(1e-3, $1 * $SCALE))"; }
@@ -163,7 +171,6 @@ else
 fi
 [ "$MINUTES_DECODER" = 0 ] || train_stage decoder --minutes "$(scaled "$MINUTES_DECODER")"
 if [ "$MINUTES_TRANSFORMER" = 0 ]; then # the one of FROM
-    : "${FROM:?MINUTES_TRANSFORMER=0 needs a checkpoint that has one: FROM=DIR}"
     MODEL=$FROM
     [ "$MINUTES_BINDING" = 0 ] || MODEL=$RUN/binding/model
 else
@@ -175,8 +182,9 @@ fi
 if [ "$MINUTES_BOUND" != 0 ]; then
     finished columns || { OMP_NUM_THREADS=1 train_stage columns --set workers="$WORKERS" \
         --set takes="$(clips "$TAKES")"; }
+    # shellcheck disable=SC2086 # BESIDE are several words
     train_stage bound --minutes "$(scaled "$MINUTES_BOUND")" --set dials="$DIALS" --set compiled="$COMPILED" \
-        --start "$MODEL"
+        $BESIDE --start "$MODEL"
     MODEL=$RUN/bound/model
 fi
 if [ "$MINUTES_ANNEALED" != 0 ]; then

@@ -13,6 +13,7 @@ from told import ToldOfTwo
 
 import khayal
 from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.errors import InputError
 from khayal.model.text import UMT5Encoder, UMT5EncoderConfig
 from khayal.train.binding import Binding, BindingConfig
 from khayal.train.caption_tokens import CaptionTokens
@@ -80,11 +81,17 @@ def test_partners_lend_each_other_what_tells_them_from_others(learned: Path) -> 
     ids, is_token = tokens.of(SCENES)
     given = load_part(learned / "transformer" / "model" / "text_encoder", "text_encoder", torch.float32)
     text = given(ids, is_token)
-    bound, is_lent = objective.bound(ids, is_token)
-    assert is_lent.sum(1).tolist() == [4] * 4
-    torch.testing.assert_close(bound[~is_lent], text[~is_lent])
+    written, lent = objective.bound(ids, is_token)
+    torch.testing.assert_close(written, text)
+    assert lent.any(dim=-1).sum(1).tolist() == [4] * 4
     colours = text[:, [1, 5]].flatten(0, 1).mean(0)
-    torch.testing.assert_close(bound[:, 2], text[:, 2] + 0.7 * (text[:, 1] - colours))
+    torch.testing.assert_close(lent[:, 2], 0.7 * (text[:, 1] - colours))
+
+
+def test_words_that_no_scene_says_are_refused(learned: Path) -> None:
+    shape = shape_of(learned / "transformer" / "model")
+    with pytest.raises(InputError, match="No scene says one of these words: ultramarine"):
+        Binding(replace(shape, classes=(frozenset({"ultramarine"}), shape.classes[1])))
 
 
 def test_it_learns_what_the_rule_makes(learned: Path) -> None:

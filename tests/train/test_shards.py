@@ -72,7 +72,7 @@ def test_packs_stand_beside_clips_in_a_step(prepared: Path) -> None:
     clips, others = (LatentShards(prepared / "encode") for _ in range(2))
     beside = Beside(clips, others, share=0.25, pack=3)
     assert isinstance(beside, Source)
-    (own,) = (next(beside.batches(reading(start=5, rows=range(1)))),)
+    own = next(beside.batches(reading(start=5, rows=range(1))))
     wanted = next(clips.batches(Reading(seed=0, batch_size=1, rows=range(1), start=5)))
     assert torch.equal(own.latents, wanted.latents)
     whole = next(others.batches(Reading(seed=0, batch_size=9, rows=range(9), start=5)))
@@ -81,6 +81,8 @@ def test_packs_stand_beside_clips_in_a_step(prepared: Path) -> None:
     assert torch.equal(torch.cat([pack.latents for pack in packs]), whole.latents)
     with pytest.raises(InputError, match="cannot be computed at once"):
         next(beside.batches(reading(rows=range(2))))
+    with pytest.raises(InputError, match="no room"):
+        next(beside.batches(Reading(seed=0, batch_size=1, rows=range(1))))
 
 
 def test_latents_are_those_of_the_clips(prepared: Path) -> None:

@@ -102,8 +102,8 @@ class Prompt:
 
 def play(casting: Casting, number: int) -> Played:
     """Render one scene; it is the same on every machine."""
+    from khayal.world.clips import draw_take
     from khayal.world.record import record
-    from khayal.world.render import renderer
     from khayal.world.theatre import take
 
     request = casting.request(number)
@@ -111,17 +111,8 @@ def play(casting: Casting, number: int) -> Played:
         taken = take(request, casting.seed, number + attempt * 1_000_000)
         if not casting.is_still or all(shot.move == "still" for shot in taken.performance.scene.shots):
             break
-    scene = taken.performance.scene
-    frames = renderer().draw(
-        taken.performance.cast,
-        taken.views,
-        scene.size,
-        setting=scene.setting,
-        light=scene.light,
-        sun=scene.sun,
-        frames=range(scene.num_frames),
-    )
-    return Played(frames=np.ascontiguousarray(frames), truth=record(taken))
+    frames = draw_take(taken, range(taken.performance.scene.num_frames))
+    return Played(frames=frames, truth=record(taken))
 
 
 def played(casting: Casting, numbers: list[int], num_workers: int) -> Iterator[Played]:

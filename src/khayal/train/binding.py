@@ -11,7 +11,7 @@ same was learned by the encoder and not by the transformer.) In the literature t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.checkpoint.tokenizer import Tokenizer
+from khayal.errors import InputError
 from khayal.model.text import AttentionLayer, TextBlock, UMT5Encoder
 from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.chance import Chance
@@ -34,6 +35,7 @@ from khayal.train.parts import load_part
 REST_WEIGHT = 3.0
 """Of the words that lend and borrow nothing, which stay as they are."""
 _RIDGE = 1e-3
+"""Beside the mean square of what is read: ten times more or less reads as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,11 @@ class BindingConfig:
 
 
 class Binding(TextObjective[CaptionBatch]):
-    """Learns to write, without being told which words are partners, what a rule makes of their tokens."""
+    """Learns to write, without being told which words are partners, what a rule makes of their tokens.
+
+    Raises:
+        InputError: no scene says a word of one of the classes.
+    """
 
     def __init__(self, config: BindingConfig, seed: int = 0) -> None:
         super().__init__()
@@ -72,6 +78,13 @@ class Binding(TextObjective[CaptionBatch]):
         self.text_encoder = given.with_more_heads(config.num_heads, torch.Generator().manual_seed(seed))
         self._given = [given.requires_grad_(False)]  # in a list, since it is not trained, nor kept
         ids, is_token = self._tokens.of(config.scenes)
+        for of_class, words in zip(self._classes, config.classes, strict=True):
+            if not torch.isin(ids, of_class).any():
+                raise InputError(
+                    f"No scene says one of these words: {', '.join(sorted(words)[:5])}, …",
+                    why="what a class of words has in common is known from captions that say them",
+                    fix="give captions of such scenes, and a model whose tokenizer has the words whole",
+                )
         with torch.no_grad():
             text = given(ids, is_token)
             self._shared = [text[torch.isin(ids, of_class)].mean(0) for of_class in self._classes]
@@ -135,8 +148,8 @@ class Binding(TextObjective[CaptionBatch]):
     @torch.no_grad()
     def bound(
         self, ids: Int[Tensor, "b l"], is_token: Bool[Tensor, "b l"]
-    ) -> tuple[Float[Tensor, "b l e"], Bool[Tensor, "b l"]]:
-        """What the given encoder writes, with what partners lend each other; and which tokens have one."""
+    ) -> tuple[Float[Tensor, "b l e"], Float[Tensor, "b l e"]]:
+        """What the given encoder writes, and what partners lend to each other's tokens."""
         device = self.text_encoder.shared.weight.device
         text = self._given[0].to(device)(ids.to(device), is_token.to(device))
         rows, colours, kinds = self.partners(ids).to(device).unbind(1)
@@ -144,20 +157,18 @@ class Binding(TextObjective[CaptionBatch]):
         of_colour, of_kind = (shared.to(device) for shared in self._shared)
         lent[rows, kinds] = self.config.lent * (text[rows, colours] - of_colour)
         lent[rows, colours] = self.config.lent * (text[rows, kinds] - of_kind)
-        return text + lent, lent.any(dim=-1)
+        return text, lent
 
     def forward(self, batch: CaptionBatch, chance: Chance) -> Score:
         """See `Objective`: the share of what is lent that is missed, and of the rest that is changed."""
         ids, is_token = self._tokens.of(batch.captions)
-        wanted, is_lent = self.bound(ids, is_token)
-        device, count = wanted.device, float(len(batch.captions))
-        is_token = is_token.to(device)
-        written = self.text_encoder(ids.to(device), is_token)
-        given = self._given[0](ids.to(device), is_token)
-        errors = (written - wanted).square().sum(-1)
+        given, lent = self.bound(ids, is_token)
+        is_token, count = is_token.to(given.device), float(len(batch.captions))
+        written = self.text_encoder(ids.to(given.device), is_token)
+        errors, is_lent = (written - given - lent).square().sum(-1), lent.any(dim=-1)
         is_rest = is_token & ~is_lent
-        rest = wanted[is_rest]
-        missed = errors[is_lent].sum() / (wanted - given).square().sum().clamp(min=1e-6)
+        rest = given[is_rest]
+        missed = errors[is_lent].sum() / lent.square().sum().clamp(min=1e-6)
         changed = errors[is_rest].sum() / (rest - rest.mean(0)).square().sum()
         return Score(
             total=(missed + REST_WEIGHT * changed) * count,
@@ -181,7 +192,7 @@ class Binding(TextObjective[CaptionBatch]):
         return []
 
 
-def _single_tokens(tokenizer: Tokenizer, words: Sequence[str] | frozenset[str]) -> Int[Tensor, "n"]:
+def _single_tokens(tokenizer: Tokenizer, words: frozenset[str]) -> Int[Tensor, "n"]:
     found = tokenizer.encode(sorted(words))
     is_whole = found.is_token.sum(1) == 2  # the word and the end
     return found.token_ids[is_whole, 0].unique()

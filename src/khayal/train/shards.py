@@ -233,9 +233,13 @@ class Beside:
         """See `Source`.
 
         Raises:
-            InputError: rows of both sources are wanted at once.
+            InputError: rows of both sources are wanted at once, or there is no room for both.
         """
         rows, size, pack = reading.rows, reading.batch_size, self._pack
+        if size < 2:
+            raise InputError(
+                "A step of one row has no room for clips and packs", fix="take a batch of 2 or more"
+            )
         edge = min(max(round(self._share * size), 1), size - 1)
         if rows.stop <= edge:
             yield from self._first.batches(replace(reading, batch_size=edge))

@@ -14,7 +14,7 @@ from khayal.world.draw import Request
 from khayal.world.facts import facts_of
 from khayal.world.record import record
 from khayal.world.render import renderer
-from khayal.world.theatre import take
+from khayal.world.theatre import Take, take
 from khayal.world.truth import Truth
 
 SEGMENT_SIDE = 64
@@ -85,19 +85,31 @@ def render_clip(
     taken = take(request, seed, index)
     scene, cast, views = taken.performance.scene, taken.performance.cast, taken.views
     chosen = range(*(window or (0, scene.num_frames)))
-    artist = renderer()
-    frames = artist.draw(
-        cast, views, scene.size, setting=scene.setting, light=scene.light, sun=scene.sun, frames=chosen
-    )
+    frames = draw_take(taken, chosen)
     truth = record(taken)
     if is_segmented:
-        seen = artist.segment(cast, views, segment_size(scene.size), setting=scene.setting, frames=chosen)
+        seen = renderer().segment(cast, views, segment_size(scene.size), setting=scene.setting, frames=chosen)
         whole = np.full((scene.num_frames, *seen.shape[1:]), -1, dtype=np.int64)
         whole[chosen.start : chosen.stop] = seen
         truth = record(taken, whole)
     if window:
         truth = truth.cut(*window)
-    return WorldClip(frames=np.ascontiguousarray(frames), captions=tell(truth), truth=truth)
+    return WorldClip(frames=frames, captions=tell(truth), truth=truth)
+
+
+def draw_take(taken: Take, frames: range) -> UInt8[np.ndarray, "f h w 3"]:
+    """Some frames of a take, in colour."""
+    scene = taken.performance.scene
+    drawn = renderer().draw(
+        taken.performance.cast,
+        taken.views,
+        scene.size,
+        setting=scene.setting,
+        light=scene.light,
+        sun=scene.sun,
+        frames=frames,
+    )
+    return np.ascontiguousarray(drawn)
 
 
 def tell(truth: Truth) -> tuple[Passage, ...]:
