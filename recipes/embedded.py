@@ -387,6 +387,7 @@ def bound(
     batch: int = 4,
     rate: float = 2e-3,
     contrast: float = 0.2,
+    share: float = 0.25,
     dials: str = DIALS,
     compiled: bool = False,
     micro: int = 1,
@@ -396,7 +397,7 @@ def bound(
 
     Which colour goes with which kind can be seen in any moment, so most of what it learns from are single
     latent frames: twelve of them, each of another scene, cost as much as one clip, and as much again with
-    the captions that are nearly true. A quarter of each step is of clips, so that it does not forget how
+    the captions that are nearly true. A `share` of each step is of clips, so that it does not forget how
     things move. On a GPU: batch=32, micro=8; no micro-batch can be of both. A run that goes on from another
     one needs another seed: with the same one it meets the same moments in the same noise, and knows them.
     """
@@ -406,7 +407,7 @@ def bound(
         config,
         objective=partial(TextToVideo, shape, SEED),
         source=lambda: Beside(
-            LatentShards(run / "encode"), LatentShards(run / "columns"), share=0.25, pack=COLUMNS_AT_ONCE
+            LatentShards(run / "encode"), LatentShards(run / "columns"), share=share, pack=COLUMNS_AT_ONCE
         ),
         minutes=60,
         seed=seed,

@@ -84,8 +84,10 @@ def test_partners_lend_each_other_what_tells_them_from_others(learned: Path) -> 
     written, lent = objective.bound(ids, is_token)
     torch.testing.assert_close(written, text)
     assert lent.any(dim=-1).sum(1).tolist() == [4] * 4
-    colours = text[:, [1, 5]].flatten(0, 1).mean(0)
-    torch.testing.assert_close(lent[:, 2], 0.7 * (text[:, 1] - colours))
+    red, colours = text[:, 1].mean(0), text[:, [1, 5]].flatten(0, 1).mean(0)
+    told = text[:, 2] + 0.7 * (red - colours)
+    told *= text[:, 2].norm(dim=-1, keepdim=True) / told.norm(dim=-1, keepdim=True)  # as long as before
+    torch.testing.assert_close(text[:, 2] + lent[:, 2], told)
 
 
 def test_words_that_no_scene_says_are_refused(learned: Path) -> None:

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from khayal.errors import CheckpointError
 
+NEIGHBOURS = (-1, 1, -2, 2)
+"""Whom heads that read neighbours look at, in turn: how many places on."""
 NEIGHBOUR_BIAS = 5.0
 """At first, what is added to the score of a neighbour: of fifteen tokens it then gets nine tenths."""
 
@@ -235,8 +237,8 @@ class UMT5Encoder(nn.Module):
     def _look_beside(self, bias: Float[Tensor, "buckets h"], heads: Sequence[int]) -> None:
         """Have heads look at the token before, the one after, the second before, the second after."""
         after = self.config.relative_attention_num_buckets // 2
-        for head, bucket in zip(heads, itertools.cycle((1, after + 1, 2, after + 2))):
-            bias[bucket, head] = NEIGHBOUR_BIAS
+        for head, step in zip(heads, itertools.cycle(NEIGHBOURS)):
+            bias[abs(step) + after * (step > 0), head] = NEIGHBOUR_BIAS
 
 
 def relative_buckets(

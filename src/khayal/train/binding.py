@@ -5,12 +5,14 @@ videos: a cross-attention does not see where a token stands, so the tokens have 
 one actor lend each other what tells them from other words of their class: “cube”, beside “red”, says cube and
 a little of what “red” says, as “red” does of what “cube” says. So a place that asks for red finds the cube
 too, in the directions to which the transformer listens already. (Written elsewhere, where it is deaf, the
-same was learned by the encoder and not by the transformer.) In the literature this is attribute binding
-(arXiv:2212.05032).
+same was learned by the encoder and not by the transformer.) What a word lends is what it says on average:
+what it says in one caption depends on the words around it as well, and is not known before the last layer is
+done. In the literature this is attribute binding (arXiv:2212.05032).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from torch import Tensor
 from khayal.checkpoint.folder import open_checkpoint
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.errors import InputError
-from khayal.model.text import AttentionLayer, TextBlock, UMT5Encoder
+from khayal.model.text import NEIGHBOURS, AttentionLayer, TextBlock, UMT5Encoder
 from khayal.train.caption_tokens import CaptionTokens
 from khayal.train.chance import Chance
 from khayal.train.comprehension import CaptionBatch, TextObjective
@@ -86,15 +88,26 @@ class Binding(TextObjective[CaptionBatch]):
                     fix="give captions of such scenes, and a model whose tokenizer has the words whole",
                 )
         with torch.no_grad():
-            text = given(ids, is_token)
-            self._shared = [text[torch.isin(ids, of_class)].mean(0) for of_class in self._classes]
+            self._own = self._said_by_words(ids, given(ids, is_token))
             self._lend(ids, is_token)
 
-    def _lend(self, ids: Int[Tensor, "b l"], is_token: Bool[Tensor, "b l"]) -> None:
-        """Have the new heads of the last layer lend, to begin with: each to a neighbour, whoever that is.
+    def _said_by_words(
+        self, ids: Int[Tensor, "b l"], text: Float[Tensor, "b l e"]
+    ) -> Float[Tensor, "words e"]:
+        """What tells each word from others of its class, on average; zero for all others."""
+        own = text.new_zeros(self.text_encoder.config.vocab_size, text.shape[-1])
+        for of_class in self._classes:
+            shared = text[torch.isin(ids, of_class)].mean(0)
+            for word in of_class[torch.isin(of_class, ids)]:
+                own[word] = text[ids == word].mean(0) - shared
+        return own
 
-        What a word of the classes has to say of itself is read from what comes into the layer by least
-        squares, as far as one head can carry it.
+    def _lend(self, ids: Int[Tensor, "b l"], is_token: Bool[Tensor, "b l"]) -> None:
+        """Have the new heads of the last layer lend, to begin with.
+
+        What each place should borrow is read from what comes into the layer at the places beside it, by least
+        squares, as far as one head for each of them can carry it. So it is learned at once that an English
+        kind borrows from the word before, and an Arabic one from the word after.
         """
         encoder = self.text_encoder.encoder
         layer = cast(TextBlock, encoder.block[-1])
@@ -104,26 +117,26 @@ class Binding(TextObjective[CaptionBatch]):
             attention.register_forward_pre_hook(lambda module, given: seen.append(given[0])),
             encoder.final_layer_norm.register_forward_pre_hook(lambda module, given: seen.append(given[0])),
         ]
-        text = self.text_encoder(ids, is_token)
+        _, lent = self.bound(ids, is_token)
+        self.text_encoder(ids, is_token)
         for hook in hooks:
             hook.remove()
-        read, last = seen[0][is_token], seen[1][is_token]
-        own = torch.zeros_like(text)
-        for of_class, shared in zip(self._classes, self._shared, strict=True):
-            is_of = torch.isin(ids, of_class)
-            own[is_of] = text[is_of] - shared
+        read, last = seen
         # What is written here goes through the norm after the layer.
-        wanted = own[is_token] / encoder.final_layer_norm.weight * last.square().mean(1, keepdim=True).sqrt()
-        square = read.T @ read
+        wanted = lent / encoder.final_layer_norm.weight * last.square().mean(-1, keepdim=True).sqrt()
+        width, heads = self.text_encoder.config.d_kv, range(-self.config.num_heads, 0)
+        read = read * is_token[..., None]
+        steps = itertools.islice(itertools.cycle(NEIGHBOURS), len(heads))
+        beside = torch.cat([_moved(read, step) for step in steps], -1)[is_token]
+        wanted = wanted[is_token]
+        square = beside.T @ beside
         ridge = _RIDGE * square.diagonal().mean() * torch.eye(len(square))
-        reading = torch.linalg.solve(square + ridge, read.T @ wanted)
-        u, sizes, vh = torch.linalg.svd(reading)
-        width = self.text_encoder.config.d_kv
-        carried, spoken = u[:, :width] * sizes[:width].sqrt(), vh[:width] * sizes[:width, None].sqrt()
-        for head in range(-self.config.num_heads, 0):
+        readings = torch.linalg.solve(square + ridge, beside.T @ wanted).chunk(len(heads))
+        for head, reading in zip(heads, readings, strict=True):
+            u, sizes, vh = torch.linalg.svd(reading)
             rows = slice(head * width, (head + 1) * width or None)
-            attention.v.weight[rows] = carried.T
-            attention.o.weight[:, rows] = self.config.lent * spoken.T
+            attention.v.weight[rows] = (u[:, :width] * sizes[:width].sqrt()).T
+            attention.o.weight[:, rows] = (vh[:width] * sizes[:width, None].sqrt()).T
             attention.q.weight[rows] = 0  # which neighbour it is depends on the place alone
 
     def partners(self, ids: Int[Tensor, "b l"]) -> Int[Tensor, "n 3"]:
@@ -149,14 +162,20 @@ class Binding(TextObjective[CaptionBatch]):
     def bound(
         self, ids: Int[Tensor, "b l"], is_token: Bool[Tensor, "b l"]
     ) -> tuple[Float[Tensor, "b l e"], Float[Tensor, "b l e"]]:
-        """What the given encoder writes, and what partners lend to each other's tokens."""
+        """What the given encoder writes, and what partners add to each other's tokens.
+
+        Tokens stay as long as they are: the norm at the end of an encoder would see to it anyway.
+        """
         device = self.text_encoder.shared.weight.device
         text = self._given[0].to(device)(ids.to(device), is_token.to(device))
-        rows, colours, kinds = self.partners(ids).to(device).unbind(1)
+        rows, colours, kinds = self.partners(ids).unbind(1)
         lent = torch.zeros_like(text)
-        of_colour, of_kind = (shared.to(device) for shared in self._shared)
-        lent[rows, kinds] = self.config.lent * (text[rows, colours] - of_colour)
-        lent[rows, colours] = self.config.lent * (text[rows, kinds] - of_kind)
+        own = self.config.lent * self._own
+        lent[rows, kinds] = own[ids[rows, colours]].to(device)
+        lent[rows, colours] = own[ids[rows, kinds]].to(device)
+        told = text + lent
+        told = told * text.norm(dim=-1, keepdim=True) / told.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        lent = torch.where(lent.any(dim=-1, keepdim=True), told - text, 0.0)
         return text, lent
 
     def forward(self, batch: CaptionBatch, chance: Chance) -> Score:
@@ -196,3 +215,13 @@ def _single_tokens(tokenizer: Tokenizer, words: frozenset[str]) -> Int[Tensor, "
     found = tokenizer.encode(sorted(words))
     is_whole = found.is_token.sum(1) == 2  # the word and the end
     return found.token_ids[is_whole, 0].unique()
+
+
+def _moved(x: Float[Tensor, "b l d"], step: int) -> Float[Tensor, "b l d"]:
+    """At each place what stands so many places on; zeros beyond the ends."""
+    moved = torch.zeros_like(x)
+    if step > 0:
+        moved[:, :-step] = x[:, step:]
+    else:
+        moved[:, -step:] = x[:, :step]
+    return moved
