@@ -366,4 +366,4 @@ ARABIC_SENTENCES = {
 }
 
 
-ARABIC = Language(name="ar", sentences=ARABIC_SENTENCES, finish=str, unfinish=str)
+ARABIC = Language(name="ar", sentences=ARABIC_SENTENCES, finish=str, unfinish=str, proclitics=("و", "ب"))

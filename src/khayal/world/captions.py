@@ -40,12 +40,13 @@ def words(language: str) -> frozenset[str]:
 
 
 def words_for(field: str) -> frozenset[str]:
-    """Every phrase that says a "colour" or a "kind" in captions of any language."""
+    """Every phrase that says a "colour" or a "kind" in captions of any language, as it is written there."""
     found = set[str]()
     for language in LANGUAGES.values():
         for name, phrases in language.lexicons():
             if name.partition(":")[0] == field:
-                found.update(phrase.lstrip("!") for texts in phrases.phrases.values() for phrase in texts)
+                told = [phrase.lstrip("!") for texts in phrases.phrases.values() for phrase in texts]
+                found.update(before + phrase for before in ("", *language.proclitics) for phrase in told)
     return frozenset(found)
 
 

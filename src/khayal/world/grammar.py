@@ -296,12 +296,14 @@ class Language:
         sentences: rules by sort: "main", "place", "relation", "view", "views".
         finish: what is done to the sentences once they are joined (capitals, articles).
         unfinish: undoes `finish` before reading.
+        proclitics: words that are written as one with the next.
     """
 
     name: str
     sentences: Mapping[str, Rule]
     finish: Callable[[str], str]
     unfinish: Callable[[str], str]
+    proclitics: tuple[str, ...] = ()
 
     def words(self, split: str = "all") -> frozenset[str]:
         """Every word that a caption of a split can hold in this language."""
