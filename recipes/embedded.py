@@ -391,6 +391,7 @@ def bound(
     dials: str = DIALS,
     compiled: bool = False,
     micro: int = 1,
+    english: float = 1.0,
     seed: int = SEED,
 ) -> TrainConfig:
     """A transformer that is there learns from the words of `binding` which of two is what; see --start.
@@ -398,11 +399,15 @@ def bound(
     Which colour goes with which kind can be seen in any moment, so most of what it learns from are single
     latent frames: twelve of them, each of another scene, cost as much as one clip, and as much again with
     the captions that are nearly true. A `share` of each step is of clips, so that it does not forget how
-    things move. On a GPU: batch=32, micro=8; no micro-batch can be of both. A run that goes on from another
-    one needs another seed: with the same one it meets the same moments in the same noise, and knows them.
+    things move. English is read no more often than Arabic: twice as often, as the transformer was trained,
+    61% of the kinds in English prompts for two were right, and 42% in Arabic ones.
+
+    On a GPU: batch=32, micro=8; no micro-batch can be of both. A run that goes on from another one needs
+    another seed: with the same one it meets the same moments in the same noise, and knows them.
     """
     config = transformer(run, batch, rate=rate, dials=dials, compiled=compiled, micro=micro, short=0.0)
-    shape = replace(learns(run, dials), focus_weight=4.0, short_share=0.0, contrast_weight=contrast)
+    shape = learns(run, dials, english=english)
+    shape = replace(shape, focus_weight=4.0, short_share=0.0, contrast_weight=contrast)
     return replace(
         config,
         objective=partial(TextToVideo, shape, SEED),
@@ -469,9 +474,17 @@ def words_said(facts: Sequence[Facts], tokenizer: Path) -> tuple[str, ...]:
 
 
 def learns(
-    run: Path, dials: str, *, tokenizer: Path | None = None, text_encoder: Path | None = None
+    run: Path,
+    dials: str,
+    *,
+    tokenizer: Path | None = None,
+    text_encoder: Path | None = None,
+    english: float = 2.0,
 ) -> TextToVideoConfig:
-    """What the transformer learns, and on which mixture; its text is read by what `run` has, or by these."""
+    """What the transformer learns, and on which mixture; its text is read by what `run` has, or by these.
+
+    English captions come `english` times as often as Arabic ones.
+    """
     tokenizer = tokenizer or run / "tokenizer"
     return TextToVideoConfig(
         transformer=TRANSFORMER,
@@ -488,8 +501,9 @@ def learns(
         scheduler=SchedulerConfig(flow_shift=SHIFT),
         defaults=replace(DEFAULTS, words=words_of(run / "encode", tokenizer), dials=dials),
         caption_weights={
-            f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * (1 + (language == "en"))
-            for language, length, number in itertools.product(LANGUAGES, LENGTHS, range(NUM_WORDINGS))
+            f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * often
+            for language, often in (("en", english), ("ar", 1.0))
+            for length, number in itertools.product(LENGTHS, range(NUM_WORDINGS))
         },
         text_encoder=text_encoder or run / "comprehension" / "model",
         prompts=PROMPTS,
