@@ -483,9 +483,10 @@ def learns(
 ) -> TextToVideoConfig:
     """What the transformer learns, and on which mixture; its text is read by what `run` has, or by these.
 
-    English captions come `english` times as often as Arabic ones.
+    English captions come `english` times as often as those of another language.
     """
     tokenizer = tokenizer or run / "tokenizer"
+    often = {"en": english}
     return TextToVideoConfig(
         transformer=TRANSFORMER,
         text=TEXT_ENCODER,
@@ -501,9 +502,8 @@ def learns(
         scheduler=SchedulerConfig(flow_shift=SHIFT),
         defaults=replace(DEFAULTS, words=words_of(run / "encode", tokenizer), dials=dials),
         caption_weights={
-            f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * often
-            for language, often in (("en", english), ("ar", 1.0))
-            for length, number in itertools.product(LENGTHS, range(NUM_WORDINGS))
+            f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * often.get(language, 1.0)
+            for language, length, number in itertools.product(LANGUAGES, LENGTHS, range(NUM_WORDINGS))
         },
         text_encoder=text_encoder or run / "comprehension" / "model",
         prompts=PROMPTS,
