@@ -128,6 +128,7 @@ def test_moments_show_other_clothes_each_time(gl: None) -> None:
         told, other = sample.passages
         assert {name.split("/")[0] for name in told.texts} == {"en", "ar"}
         assert other.texts["en/detailed/0"] != told.texts["en/detailed/0"]
+        assert "he camera " not in told.texts["en/detailed/0"], "a moment shows no camera move"
     assert len({sample.passages[0].texts["en/medium/0"] for sample in samples}) == 8
     again = list(itertools.islice(recipe("moments")(2, 0)(5), 3))
     assert all(np.array_equal(a.frames, b.frames) for a, b in zip(again, samples[5:], strict=True))
