@@ -387,7 +387,7 @@ def bound(
     batch: int = 4,
     rate: float = 2e-3,
     contrast: float = 0.2,
-    share: float = 0.25,
+    share: float = 0.5,
     dials: str = DIALS,
     compiled: bool = False,
     micro: int = 1,

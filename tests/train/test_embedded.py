@@ -137,6 +137,6 @@ def test_moments_show_other_clothes_each_time(gl: None) -> None:
 def test_a_step_of_bound_is_of_moments_and_clips(tmp_path: Path) -> None:
     config = recipe("bound")(tmp_path)
     micro = config.micro_batch_size
-    assert config.batch_size * 0.25 % micro == 0, "no micro-batch is of both"
+    assert config.batch_size * 0.5 % micro == 0, "no micro-batch is of both"
     assert config.batch_size % micro == 0
     assert config.objective.args[0].mixture.levels.shift_alone is not None
