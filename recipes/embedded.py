@@ -392,6 +392,7 @@ def bound(
     compiled: bool = False,
     micro: int = 1,
     english: float = 1.0,
+    way: float = 0.8,
     seed: int = SEED,
 ) -> TrainConfig:
     """A transformer that is there learns from the words of `binding` which of two is what; see --start.
@@ -400,7 +401,8 @@ def bound(
     latent frames: twelve of them, each of another scene, cost as much as one clip, and as much again with
     the captions that are nearly true. A `share` of each step is of clips, so that it does not forget how
     things move. English is read no more often than Arabic: twice as often, as the transformer was trained,
-    61% of the kinds in English prompts for two were right, and 42% in Arabic ones.
+    61% of the kinds in English prompts for two were right, and 42% in Arabic ones. Exported is a part of
+    the `way`: a fifth of the weights that saw more clips makes sharper pictures, and binds no worse.
 
     On a GPU: batch=32, micro=8; no micro-batch can be of both. A run that goes on from another one needs
     another seed: with the same one it meets the same moments in the same noise, and knows them.
@@ -418,6 +420,7 @@ def bound(
         seed=seed,
         optimiser=replace(config.optimiser, learning_rate=rate / 4, warmup_steps=20, decay_share=0.6),
         averages=(0.99,),
+        interpolation=way,
     )
 
 
