@@ -13,7 +13,7 @@
     khayal train recipes.embedded:columns --out RUN          moments of many scenes, a latent each
     khayal train recipes.embedded:bound --out RUN --start MODEL          and so do its pictures
 
-`runs/embedded.sh` does all of it. The whole checkpoint is 31 MB in bfloat16. The dials of the world have to
+`runs/embedded.sh` does all of it. The whole checkpoint is 32 MB in bfloat16. The dials of the world have to
 be the same in all stages; --set dials=1 makes the smallest world.
 """
 
