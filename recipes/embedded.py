@@ -34,6 +34,7 @@ import numpy as np
 import torch
 
 from khayal.checkpoint.defaults import Defaults
+from khayal.checkpoint.folder import open_checkpoint
 from khayal.checkpoint.scheduler import SchedulerConfig
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.evaluate.labels import PROBE, centred, labels_said
@@ -410,6 +411,8 @@ def bound(
     config = transformer(run, batch, rate=rate, dials=dials, compiled=compiled, micro=micro, short=0.0)
     shape = learns(run, dials, english=english)
     shape = replace(shape, focus_weight=4.0, short_share=0.0, contrast_weight=contrast)
+    said = {*shape.defaults.words, *words_of(run / "columns", shape.tokenizer), *words_known(run / "binding")}
+    shape = replace(shape, defaults=replace(shape.defaults, words=tuple(sorted(said))))
     return replace(
         config,
         objective=partial(TextToVideo, shape, SEED),
@@ -618,6 +621,11 @@ def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
         return ()
     found = Tokenizer(tokenizer).words(" ".join(sorted(words)))
     return tuple(sorted({piece for _, pieces in found for piece in pieces}))
+
+
+def words_known(stage: Path) -> tuple[str, ...]:
+    """The words that the checkpoint of a stage knows; none before it is there."""
+    return open_checkpoint(stage / "model").defaults.words if (stage / "model").exists() else ()
 
 
 def worded(told: WorldPassage, truth: Truth) -> Passage:

@@ -28,6 +28,7 @@ def test_every_task_is_open_to_it(studio):
     [
         ("A red ball bounces on the grass.", ()),
         ("كُرة حمراء تتدحرج على الثلج", ()),
+        ("مكعب أحمر ينط على الثلج", ()),
         ("a red dragon bounces over the castle", ("dragon", "over", "castle")),
         ("تنين أحمر على العشب", ("تنين",)),
     ],

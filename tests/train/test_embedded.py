@@ -10,6 +10,7 @@ import pytest
 import torch
 from stages import run
 
+from khayal.checkpoint.folder import EMBEDDED, open_checkpoint
 from khayal.checkpoint.tokenizer import Tokenizer
 from khayal.errors import InputError
 from khayal.model.chunk_autoencoder import ChunkAutoencoder
@@ -76,11 +77,30 @@ def test_the_words_are_those_of_the_captions(tmp_path: Path) -> None:
     make_tokenizer(TokenizerConfig(texts=lambda: texts), tmp_path / "tokenizer", Sitting(is_shown=False))
     words_of = recipe("words_of")
     assert words_of(tmp_path / "encode", tmp_path / "tokenizer") == ()
-    (tmp_path / "encode").mkdir()
-    line = {"passages": [{"kind": "clip", "start": 0, "end": 4, "texts": {"en": texts[0], "ar": texts[1]}}]}
-    (tmp_path / "encode" / "shard-000000.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n")
+    tell(tmp_path / "encode", *texts)
     found = words_of(tmp_path / "encode", tmp_path / "tokenizer")
     assert found == ("▁ball", "▁red", "▁حمراء", "▁كره")
+
+
+def test_bound_knows_the_words_of_clips_of_moments_and_of_the_model_before(tmp_path: Path) -> None:
+    texts = ["a red ball", "a cone"]
+    make_tokenizer(TokenizerConfig(texts=lambda: texts), tmp_path / "tokenizer", Sitting(is_shown=False))
+    tell(tmp_path / "encode", texts[0])
+    tell(tmp_path / "columns", texts[1])
+    known = recipe("bound")(tmp_path).objective.args[0].defaults.words
+    assert known == ("▁ball", "▁cone", "▁red")
+    (tmp_path / "binding").mkdir()
+    (tmp_path / "binding" / "model").symlink_to(EMBEDDED)
+    more = recipe("bound")(tmp_path).objective.args[0].defaults.words
+    assert {*more} == {*known, *open_checkpoint(EMBEDDED).defaults.words}
+
+
+def tell(folder: Path, *texts: str) -> None:
+    """Captions of one clip, as shards hold them."""
+    folder.mkdir()
+    told = {str(number): text for number, text in enumerate(texts)}
+    line = {"passages": [{"kind": "clip", "start": 0, "end": 4, "texts": told}]}
+    (folder / "shard-000000.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def test_mirrored_captions_change_sides() -> None:
