@@ -411,8 +411,6 @@ def bound(
     config = transformer(run, batch, rate=rate, dials=dials, compiled=compiled, micro=micro, short=0.0)
     shape = learns(run, dials, english=english)
     shape = replace(shape, focus_weight=4.0, short_share=0.0, contrast_weight=contrast)
-    said = {*shape.defaults.words, *words_of(run / "columns", shape.tokenizer), *words_known(run / "binding")}
-    shape = replace(shape, defaults=replace(shape.defaults, words=tuple(sorted(said))))
     return replace(
         config,
         objective=partial(TextToVideo, shape, SEED),
@@ -506,7 +504,7 @@ def learns(
             levels=Levels(shift=SHIFT, shift_beside_known=SHIFT_BESIDE_KNOWN, shift_alone=SHIFT_ALONE),
         ),
         scheduler=SchedulerConfig(flow_shift=SHIFT),
-        defaults=replace(DEFAULTS, words=words_of(run / "encode", tokenizer), dials=dials),
+        defaults=replace(DEFAULTS, words=words_taught(run, tokenizer), dials=dials),
         caption_weights={
             f"{language}/{length}/{number}": (0.5 if length == "short" else 1.0) * often.get(language, 1.0)
             for language, length, number in itertools.product(LANGUAGES, LENGTHS, range(NUM_WORDINGS))
@@ -623,9 +621,12 @@ def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
     return tuple(sorted({piece for _, pieces in found for piece in pieces}))
 
 
-def words_known(stage: Path) -> tuple[str, ...]:
-    """The words that the checkpoint of a stage knows; none before it is there."""
-    return open_checkpoint(stage / "model").defaults.words if (stage / "model").exists() else ()
+def words_taught(run: Path, tokenizer: Path) -> tuple[str, ...]:
+    """The words of the clips and of the moments of a run, and those that the checkpoint of `binding` knows."""
+    before = run / "binding" / "model"
+    known = open_checkpoint(before).defaults.words if before.exists() else ()
+    said = (words_of(run / name, tokenizer) for name in ("encode", "columns"))
+    return tuple(sorted({*known, *itertools.chain.from_iterable(said)}))
 
 
 def worded(told: WorldPassage, truth: Truth) -> Passage:

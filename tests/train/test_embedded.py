@@ -82,16 +82,19 @@ def test_the_words_are_those_of_the_captions(tmp_path: Path) -> None:
     assert found == ("▁ball", "▁red", "▁حمراء", "▁كره")
 
 
-def test_bound_knows_the_words_of_clips_of_moments_and_of_the_model_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["bound", "annealed"])
+def test_a_model_knows_the_words_of_clips_of_moments_and_of_the_model_before(
+    tmp_path: Path, stage: str
+) -> None:
     texts = ["a red ball", "a cone"]
     make_tokenizer(TokenizerConfig(texts=lambda: texts), tmp_path / "tokenizer", Sitting(is_shown=False))
     tell(tmp_path / "encode", texts[0])
     tell(tmp_path / "columns", texts[1])
-    known = recipe("bound")(tmp_path).objective.args[0].defaults.words
+    known = recipe(stage)(tmp_path).objective.args[0].defaults.words
     assert known == ("▁ball", "▁cone", "▁red")
     (tmp_path / "binding").mkdir()
     (tmp_path / "binding" / "model").symlink_to(EMBEDDED)
-    more = recipe("bound")(tmp_path).objective.args[0].defaults.words
+    more = recipe(stage)(tmp_path).objective.args[0].defaults.words
     assert {*more} == {*known, *open_checkpoint(EMBEDDED).defaults.words}
 
 
