@@ -622,7 +622,7 @@ def words_of(folder: Path, tokenizer: Path) -> tuple[str, ...]:
 
 
 def words_taught(run: Path, tokenizer: Path) -> tuple[str, ...]:
-    """The words of the clips and of the moments of a run, and those that the checkpoint of `binding` knows."""
+    """The words of the clips and moments of a run, and those that the checkpoint of `binding` knows."""
     before = run / "binding" / "model"
     known = open_checkpoint(before).defaults.words if before.exists() else ()
     said = (words_of(run / name, tokenizer) for name in ("encode", "columns"))
